@@ -15,6 +15,7 @@ from ebpfvm.lazy_dataclasses import dataclass, field
 from ebpfvm.loader.object import MapSpec, Object, Program
 from ebpfvm.loader.variables import variables
 from ebpfvm.loading import fit_map, prepare
+from ebpfvm.loading.array_owners import owner_of, why_refused
 from ebpfvm.loading.tree_use import shows_trees
 from ebpfvm.maps import make_map
 from ebpfvm.maps.of_maps import MapOfMaps
@@ -185,6 +186,7 @@ class Loaded:
         if facts is _ASK:
             facts = self._judge(program)
         maps = [self.map(spec, index) for index, spec in enumerate(program.maps)]
+        _own_arrays(program, maps)
         if program.name not in self.programs:  # a program array may hold the program that names it
             loaded = LoadedProgram(self.kernel, program, maps, facts=facts)
             if asked:
@@ -192,6 +194,17 @@ class Loaded:
             engine = self.engine if facts is not None or self.engine.checks else open_engine("interp")
             self.programs[program.name] = engine.load(loaded)
         return self.programs[program.name]
+
+
+def _own_arrays(program: Program, maps: list[BpfMap]) -> None:
+    """Raise LoadError if a program array of the program is for other programs; it is for its kind otherwise."""
+    for used in maps:
+        if isinstance(used, ProgArray):
+            if used.owner is None:
+                used.owner = owner_of(program)
+            why = why_refused(used.name, used.owner, program)
+            if why:
+                raise LoadError(f"{why} (EINVAL)", symbol=program.name)
 
 
 def _refuse_missing(loaded: LoadedProgram) -> None:

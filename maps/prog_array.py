@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.contract.maptype import MapType
 from ebpfvm.errnos import E2BIG, EBADF, EINVAL, ENOENT
+from ebpfvm.loading.array_owners import why_refused
 from ebpfvm.maps import base
 from ebpfvm.maps.array import descriptors_check, next_index
 
@@ -15,25 +16,31 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.kernel.program import LoadedProgram
     from ebpfvm.loader.object import MapSpec
+    from ebpfvm.loading.array_owners import ArrayOwner
 
 
 class ProgArray(base.BpfMap):
-    """BPF_MAP_TYPE_PROG_ARRAY; `put` takes a loaded program instead of the descriptor that user space would write."""
+    """BPF_MAP_TYPE_PROG_ARRAY; `put` takes a loaded program instead of the descriptor that user space would write.
+
+    Attributes:
+        owner: which programs may use it, None before the first is loaded.
+    """
 
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
         super().__init__(kernel, spec)
         self._progs: dict[int, LoadedProgram] = {}
+        self.owner: ArrayOwner | None = None
 
     def prog(self, index: int) -> LoadedProgram | None:
         """Return the program at `index`, or None."""
         return self._progs.get(index)
 
     def put(self, index: int, prog: LoadedProgram) -> int:
-        """Set a slot; return 0, -E2BIG beyond the end, or -EINVAL for a program whose type differs from the others'."""
+        """Set a slot; return 0, -E2BIG beyond the end, or -EINVAL for a program of another type or hook."""
         if index >= self.max_entries:
             return -E2BIG
         first = next(iter(self._progs.values()), prog)
-        if first.type is not prog.type:
+        if first.type is not prog.type or (self.owner is not None and why_refused(self.name, self.owner, prog.program)):
             return -EINVAL
         self._progs[index] = prog
         return 0

@@ -191,11 +191,10 @@ class _Walk:
         found: list[Field] = []
         seen: set[str] = set()
         for index, member in enumerate(owner.members):
-            whole = member.bit_offset % 8 == 0 and not member.bitfield_size
-            fields = self._one(member.type, member.bit_offset // 8, (type_id, index), 0, level, seen)
-            if fields and not whole:
-                raise _Refused(EINVAL, f"special field {member.name!r} is not at a whole byte")
-            found.extend(fields)
+            if member.bit_offset % 8:  # of whatever type the member is
+                raise _Refused(EINVAL, f"member {member.name!r} begins at bit {member.bit_offset}, which is no whole "
+                                       "byte; a struct with special fields may not have such bit fields")
+            found.extend(self._one(member.type, member.bit_offset // 8, (type_id, index), 0, level, seen))
             if len(found) > FIELDS_MAX:
                 break
         return found

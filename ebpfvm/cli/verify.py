@@ -10,6 +10,7 @@ from ebpfvm.cli import helptext, output
 from ebpfvm.cli.selection import add_kernel_options, needs_type, open_programs
 from ebpfvm.errnos import EINVAL
 from ebpfvm.errors import LoadError, UsageError
+from ebpfvm.lazy_dataclasses import replace
 from ebpfvm.limits import Limits
 from ebpfvm.verifier.report.verdict import Verdict
 
@@ -89,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
     if alone and found.broken:
         raise next(iter(found.broken.values()))
     judged = [(program, _judge(program, kernel, btf, args, alone)) for program in programs]
+    judged = _with_arrays(judged)
     judged += [(Program(name, ()), _unreadable(error)) for name, error in found.broken.items()]
     for note in dict.fromkeys(note for _, verdict in judged if verdict.program for note in verdict.program.notes):
         output.say(f"note: {note}")
@@ -131,6 +133,14 @@ def _judge(program: Program, kernel: str | None, btf: Btf | None, args: argparse
         if alone:
             raise
         return _unreadable(error)
+
+
+def _with_arrays(judged: Judged) -> Judged:
+    """Return the verdicts; accepted programs that could not be loaded after others for their arrays are rejected."""
+    from ebpfvm.loading.array_owners import refused_programs
+    refused = refused_programs(program for program, verdict in judged if verdict.ok)
+    return [(program, replace(verdict, ok=False, errno=EINVAL, message=refused[program.name]))
+            if program.name in refused else (program, verdict) for program, verdict in judged]
 
 
 def _graph(judged: Judged, args: argparse.Namespace) -> None:

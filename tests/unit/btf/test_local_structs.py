@@ -82,3 +82,17 @@ def test_only_structs_that_are_looked_at_own_themselves() -> None:
     pointer = tagged(b, len(b.btf()) + 2, ("kptr",))
     b.struct("self", [("p", pointer)])
     assert owns_itself(b.btf(), through_kptrs=True) == "self"
+
+
+@pytest.mark.parametrize(("bit", "versions"), [(35, BOTH), (40, NEITHER)])
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_bit_field_that_begins_within_a_byte(bit: int, versions: tuple[str, ...], nested: bool) -> None:
+    """Compilers write such BTF, although a comment of the kernel says that they cannot."""
+    b = Types()
+    fields = (t.Member("a", b.word, 32, 3), t.Member("b", b.word, bit, 5))
+    if nested:
+        inner = b.add(t.Struct("inner", 8, fields, True))
+        b.struct("s", [("r", b.bpf_refcount), ("inner", inner)])
+    else:
+        b.add(t.Struct("s", 8, (t.Member("r", b.bpf_refcount, 0), *fields), True))
+    assert refusing(b.btf()) == versions
