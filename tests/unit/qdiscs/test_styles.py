@@ -1,8 +1,10 @@
 """Qdiscs in the styles that people write, with the same packets as on Linux 7.2.13: equal outcomes and counters.
 
 Deadlines and slack in trees, classes in lists of lists, flows in a map of objects, rings of kptrs, and single features
-(casts, CO-RE tests, RCU, text, objects in two places) whose values the program adds to `overlimits` and `requeues`. The
-wire holds one packet: `send` hands the qdisc a packet, `recv` takes one from the wire.
+(casts, CO-RE tests, RCU, text, objects in two places) whose values the program adds to `overlimits` and `requeues`;
+also several kinds in one object, per-CPU and nested objects, maps of nine types, callbacks in callbacks, headers read
+by way of dynptrs, tail calls, and two trees for each element of an array. The wire holds one packet: `send` hands the
+qdisc a packet, `recv` takes one from the wire.
 """
 
 from __future__ import annotations
@@ -62,7 +64,7 @@ def step(net: Namespace, event: dict[str, Any]) -> object:
 
 
 @pytest.mark.parametrize("engine", ["interp", "translate"])
-@pytest.mark.parametrize("case", CASES, ids=lambda case: Path(case["object"]).stem)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["kind"])
 def test_packets_and_counters_are_those_of_linux(case: dict[str, Any], engine: str) -> None:
     net = open_namespace(mainline=True, engine=engine)
     dev = net.add_device("eth0", up=True)
