@@ -315,8 +315,8 @@ def _readable(w: Walk, frame: Frame, span: tuple[int, int], to: Access, dead_ok:
         if slot is None:
             continue
         kind = slot.types[-off - 1 & 7]
-        if kind in (MISC, ZERO, INVALID) or (kind == SPILL and slot.types[7] == SPILL) or (kind == POISON and dead_ok):
-            continue
+        if kind in (MISC, ZERO, INVALID) or slot.types[7] == SPILL or (kind == POISON and dead_ok):
+            continue  # the other half of a spill may be poisoned
         if not reg.num.mask:
             _bad_byte(kind, f"invalid{how} read from stack R{number} off {low}+{off - low} size {size}")
         _bad_byte(kind, f"invalid{how} read from stack R{number} var_off {show.tnum(reg.num.value, reg.num.mask)}+"

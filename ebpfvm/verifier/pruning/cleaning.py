@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 POISONED = Slot(ALL_POISON)
 _POISON4 = bytes([POISON] * 4)
-_MISC4 = bytes([MISC]) * 4
 _OBJECTS = frozenset({DYN, ITER, IRQ})
 
 
@@ -84,9 +83,8 @@ def _halved(slot: Slot, alive: int) -> Slot:
     if not alive:
         return POISONED
     low, high, reg = slot.types[:4], slot.types[4:], slot.reg
-    if alive == 2:  # bytes beside the half by which a spill is known to be one may be read, as data
-        data = slot.types[7] == SPILL and low[0] in (SPILL, MISC)
-        return slot if low == _POISON4 else Slot((_MISC4 if data else _POISON4) + high, reg)
+    if alive == 2:
+        return slot if low == _POISON4 else Slot(_POISON4 + high, reg)
     if high == _POISON4:
         return slot
     if slot.types[7] == SPILL:
