@@ -9,7 +9,7 @@ docs/howto/testing.md shows how to use it.
 `generate`, `mutate`  random programs that are meant to be accepted, and small changes to them
 `programs`            random programs of which about half are wrong
 `campaign`            thousands of them by number; `ask` compares them with a real kernel
-`strategies`          the same for hypothesis, which only this module imports
+`strategies`          the same for hypothesis; `state_machines` has machines for maps and qdiscs
 `adapters`            any verifier and engine behind three methods; `adapter_laws` are the laws over them
 `reducer`             cuts a program to the smallest one that shows a difference; `case_files` keeps it as a file
 `fuzzing`             campaigns that can be stopped and continued (`ebpfvm fuzz`)

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from ebpfvm.ints import S32_MAX, S32_MIN
+from ebpfvm.ints import S32_MAX, S32_MIN, U32_MAX
 from ebpfvm.isa.insn import Insn
 from ebpfvm.isa.table import ROWS
-from ebpfvm.testing import generate, mutate
+from ebpfvm.loader.object import MapSpec
+from ebpfvm.sched.packet import build
+from ebpfvm.testing import generate, generated_ops, mutate
 from ebpfvm.testing.campaign import Case
 from ebpfvm.testing.runs import Given
 from ebpfvm.testing.runs import given as random_input
@@ -53,10 +55,45 @@ def programs(dialect: Dialect, type: str = "sched_cls", *, steps: int = 8) -> Se
 
     Args:
         dialect: determines what the programs may use.
-        type: one of `generate.TYPES`; "qdisc" for the RFC's dialect only.
+        type: one of `generate.NETWORKING`; "qdisc" for the RFC's dialect only.
         steps: number of steps of the main function, each of one to a few instructions.
     """
     return st.randoms(use_true_random=False).map(lambda random: generate.program(random, dialect, type, steps))
+
+
+def qdisc_members(dialect: Dialect, member: str = "enqueue", *, steps: int = 4) -> SearchStrategy[Program]:
+    """Return a strategy for programs that fill a member of `Qdisc_ops`: one of `generated_ops.MEMBERS`."""
+    return st.randoms(use_true_random=False).map(
+        lambda random: generated_ops.program(random, dialect, member, steps))
+
+
+def map_specs(types: Sequence[str] = ("array", "hash", "lru_hash", "percpu_array", "queue", "stack", "ringbuf"), *,
+              most: int = 8) -> SearchStrategy[MapSpec]:
+    """Return a strategy for definitions of maps with at most `most` elements, and with sizes that the types allow."""
+    def spec(type: str, key: int, value: int, entries: int) -> MapSpec:
+        if type == "ringbuf":
+            return MapSpec(type, 0, 0, 4096, name="drawn")
+        keys = {"array": 4, "percpu_array": 4, "queue": 0, "stack": 0}
+        return MapSpec(type, keys.get(type, key), value, entries, name="drawn")
+    return st.builds(spec, st.sampled_from(list(types)), st.integers(1, 16), st.integers(1, 32), st.integers(1, most))
+
+
+def packets() -> SearchStrategy[bytes]:
+    """Return a strategy for frames of UDP and TCP over IPv4 and IPv6, of which some are cut short."""
+    addresses = {"4": ("10.0.0.1", "10.0.0.2"), "6": ("fd00::1", "fd00::2")}
+
+    def frame(version: str, proto: str, sport: int, dport: int, length: int, kept: int) -> bytes:
+        src, dst = addresses[version]
+        return build(proto=proto, src=src, dst=dst, sport=sport, dport=dport, length=length)[:max(14, kept)]
+    ports = st.integers(1, 65535)
+    return st.builds(frame, st.sampled_from("46"), st.sampled_from(("udp", "tcp")), ports, ports,
+                     st.integers(80, 1514), st.one_of(st.just(1514), st.integers(14, 1514)))
+
+
+def contexts() -> SearchStrategy[dict[str, int]]:
+    """Return a strategy for fields of `__sk_buff` that a test run may set: `ctx` of `ebpfvm.testrun.test_run`."""
+    number = st.integers(0, U32_MAX)
+    return st.fixed_dictionaries({}, optional={"mark": number, "priority": number, "tstamp": st.integers(0, S32_MAX)})
 
 
 def mutants(of: SearchStrategy[Program], *, changes: int = 1) -> SearchStrategy[Program]:
