@@ -28,11 +28,16 @@ _SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def file_of(path: str, line: LineInfo | None) -> str:
-    """Return the C file of a line: as recorded if that exists, otherwise beside the object, otherwise the object."""
+    """Return the C file of a line: as recorded if that exists, otherwise beside the object, otherwise as recorded.
+
+    One below the current folder is named from there, as those who annotate the files of a checkout expect.
+    """
     if line is None:
         return path
     beside = os.path.join(os.path.dirname(path), os.path.basename(line.file))
-    return os.path.normpath(next((name for name in (line.file, beside) if os.path.exists(name)), line.file))
+    found = os.path.normpath(next((name for name in (line.file, beside) if os.path.exists(name)), line.file))
+    here = os.getcwd() + os.sep
+    return found.removeprefix(here)
 
 
 # -- SARIF ------------------------------------------------------------------------------------------------------------

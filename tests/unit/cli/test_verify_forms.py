@@ -14,6 +14,9 @@ import pytest
 from ebpfvm.cli.graph_texts import Arrow, Box, Drawing, dot_text
 from ebpfvm.cli.main import main
 from ebpfvm.cli.svg_layout import in_rows
+from ebpfvm.cli.verify_forms import file_of
+from ebpfvm.lazy_dataclasses import replace
+from ebpfvm.loader.object import LineInfo
 from ebpfvm.testing import campaign
 from ebpfvm.verifier import verify
 from ebpfvm.verifier.check import walk_tree
@@ -53,6 +56,13 @@ def test_sarif_of_good_programs_is_empty_and_lints_are_warnings(capsys: pytest.C
     assert json.loads(said(capsys, "samples/rfc/pfifo.o", "--sarif"))["runs"][0]["results"] == []
     log = json.loads(said(capsys, "samples/broken_qdiscs/no_bstats.o", "--sarif"))
     assert {result["level"] for result in log["runs"][0]["results"]} == {"warning"}
+
+
+def test_files_below_the_current_folder_are_named_from_there() -> None:
+    line = LineInfo(0, str(ROOT / "samples/broken/leak.bpf.c"), "}", 24, 1)
+    assert file_of("/elsewhere/leak.o", line) == "samples/broken/leak.bpf.c"
+    assert file_of("x.o", replace(line, file="/none/at/all.c")) == "/none/at/all.c"
+    assert file_of("x.o", None) == "x.o"
 
 
 def test_annotations_are_one_escaped_line_each(capsys: pytest.CaptureFixture[str]) -> None:
