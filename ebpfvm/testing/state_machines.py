@@ -109,7 +109,7 @@ def _errno(act: Any) -> int:
     return 0
 
 
-class QdiscMachine(RuleBasedStateMachine):
+class SentPacketsMachine(RuleBasedStateMachine):
     """Packets that are sent through a qdisc at any time: none is lost, freed twice, or made.
 
     Attributes:

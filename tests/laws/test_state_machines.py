@@ -17,7 +17,7 @@ from ebpfvm.maps import make_map
 from ebpfvm.maps.hash import HashMap
 from ebpfvm.testing import strategies
 from ebpfvm.testing.generate import NETWORKING
-from ebpfvm.testing.state_machines import MapMachine, QdiscMachine
+from ebpfvm.testing.state_machines import MapMachine, SentPacketsMachine
 from ebpfvm.testrun import test_run as run_once
 from ebpfvm.verifier import verify
 from tests.house.tree import ROOT
@@ -35,11 +35,11 @@ def test_maps_are_as_a_dictionary(type: str, evicts: bool) -> None:
 
 
 @pytest.mark.parametrize(("script", "mainline"), [
-    (QdiscMachine.script, True), ("tc qdisc add dev eth0 root fq_codel", True),
+    (SentPacketsMachine.script, True), ("tc qdisc add dev eth0 root fq_codel", True),
     ("bpftool struct_ops register samples/mainline/fifo.o\ntc qdisc add dev eth0 root bpf_fifo", True),
     ("tc qdisc add dev eth0 root bpf object-file samples/rfc/pfifo.o", False)])
 def test_no_qdisc_loses_packets(script: str, mainline: bool) -> None:
-    run_state_machine_as_test(machine(QdiscMachine, script=script, mainline=mainline, folder=str(ROOT)), settings=FEW)
+    run_state_machine_as_test(machine(SentPacketsMachine, script=script, mainline=mainline, folder=str(ROOT)), settings=FEW)
 
 
 def test_a_wrong_map_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
