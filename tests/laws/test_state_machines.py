@@ -39,7 +39,8 @@ def test_maps_are_as_a_dictionary(type: str, evicts: bool) -> None:
     ("bpftool struct_ops register samples/mainline/fifo.o\ntc qdisc add dev eth0 root bpf_fifo", True),
     ("tc qdisc add dev eth0 root bpf object-file samples/rfc/pfifo.o", False)])
 def test_no_qdisc_loses_packets(script: str, mainline: bool) -> None:
-    run_state_machine_as_test(machine(SentPacketsMachine, script=script, mainline=mainline, folder=str(ROOT)), settings=FEW)
+    tested = machine(SentPacketsMachine, script=script, mainline=mainline, folder=str(ROOT))
+    run_state_machine_as_test(tested, settings=FEW)
 
 
 def test_a_wrong_map_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
