@@ -85,8 +85,13 @@ class AllocObject(RefCounted):
             if root is not None:
                 graph.drain(root)
         if self._region is not None:
-            graph.memory.retire(self._region)
-            self._region = None  # breaks a cycle that would leave every object to the garbage collector
+            self.retire()
+
+    def retire(self) -> None:
+        """Let go of its memory, which it has; its fields own nothing any more, whatever their cells hold."""
+        assert self._region is not None
+        self.graph.memory.retire(self._region)
+        self._region = None  # breaks a cycle that would leave every object to the garbage collector
 
     def __str__(self) -> str:
         return f"object {self.type.name} #{self.serial}"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _PLAIN: Final = re.compile(r"r\d+|[ost]_\w+|SCH|FREE")
 _NUMBER: Final = re.compile(r"\d+|0x[0-9a-f]+|None")
+_ADDRESS: Final = re.compile(r"\b(\w+)\.ptr\b")
 _NEW: Final = re.compile(r"(NEW\d+)(?:_[ed])?\(\)")
 _CELL: Final = re.compile(r"(\w+)\.cells\[(\d+)\]|(g_\w+)\[(\d+)\]|(K\d+)_(\d+)")
 _TAKEN_OUT: Final = re.compile(r"[\w.\[\]]+\.pop(?:left)?\(\) if [\w.\[\]]+ else None|"
@@ -113,6 +114,12 @@ class ObjectLines:
 
     def line(self, line: Stmt, facts: ObjectFacts) -> list[Stmt]:
         """Return what becomes of a line, and change what is known."""
+        # Whoever asks for an object's address makes its memory, which depends on whether it has been freed.
+        asked = {facts.same.get(name, name) for name in _ADDRESS.findall(line.text)}
+        before = stored(facts) if asked & {*facts.unsaved, *facts.deltas} else []
+        return [*before, *self._line(line, facts)]
+
+    def _line(self, line: Stmt, facts: ObjectFacts) -> list[Stmt]:
         if line.writes:
             return self._assigned(line, facts)
         text = facts.renamed(line.text) if not _TAKE.search(line.text) else line.text
@@ -344,7 +351,7 @@ class ObjectLines:
 
     @staticmethod
     def _destroyed(name: str, line: Stmt) -> Stmt:
-        return effect(f"if {name}._region is not None: {name}.destroy(); RETIRED = True", line.pc)
+        return effect(f"if {name}._region is not None: {name}.retire(); RETIRED = True", line.pc)
 
     def _count(self, refs: re.Match[str], facts: ObjectFacts) -> None:
         """Take note of a change of an object's references."""

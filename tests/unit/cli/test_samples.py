@@ -35,8 +35,9 @@ def test_a_copied_sample_has_what_it_needs_to_be_compiled(tmp_path: Path, capsys
     target = tmp_path / "mine"
     assert main(["samples", "copy", "rfc/pfifo", "--to", str(target)]) == 0
     files = {path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()}
-    assert files == {"Makefile", "README.md", "include/bpf_qdisc.h", "include/sch_bpf_rfc6.h", "rfc/pfifo.bpf.c",
-                     "rfc/pfifo.o", "rfc/pifo.h"}
+    headers = {f"include/{path.name}" for path in (SAMPLES / "include").iterdir()}
+    beside = {f"rfc/{path.name}" for path in (SAMPLES / "rfc").glob("*.h")}
+    assert files == {"Makefile", "README.md", "rfc/pfifo.bpf.c", "rfc/pfifo.o", "rfc/pifo.h"} | headers | beside
     assert f"{len(files)} files copied to {target}" in capsys.readouterr().out
 
 
