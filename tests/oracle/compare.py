@@ -152,7 +152,7 @@ def judged_here(programs: Iterable[tuple[str, Program]], dialect: Dialect, limit
 
 def compared(code: int, message: str, answer: Answer) -> str:
     """Return how two verdicts differ, "agreed" if they do not."""
-    silent = answer.errno == errno.EFAULT and bool(re.search(r"is safe for any args.*\nprocessed ", answer.log))
+    silent = answer.errno == errno.EFAULT and bool(re.search(r"(\A|is safe for any args.*\n)processed ", answer.log))
     if "verifier bug" in answer.log or silent:  # 6.12 prints this one elsewhere
         return "kernel's own bug"
     if bool(code) != bool(answer.errno):
