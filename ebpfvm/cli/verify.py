@@ -41,7 +41,7 @@ everything."""
 _EXAMPLES: Final = helptext.examples(
     "ebpfvm verify samples/broken/leak.o  # exit status 1",
     "ebpfvm verify samples/tc/dscp.o --kernel 6.18 --dot paths",
-    "ebpfvm verify samples/mainline/fifo.o --kernel all")
+    "ebpfvm verify samples/tc/dscp.o --kernel all")
 
 
 def add(subparsers: Any) -> None:

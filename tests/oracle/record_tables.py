@@ -4,7 +4,8 @@ The answers have the form of tests/data/callable.json.gz and contexts.json.gz, f
 minutes.
 
 examples:
-  python -m tests.oracle tables --kernel 6.12 tests/data/offered_6_12.json.gz
+  python -m tests.oracle tables --kernel 6.12 /tmp/offered_6_12.json.gz
+  python -m tests.oracle tables --kernel 6.1 --timeout 120 /tmp/offered_6_1.json.gz
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     cache.add_kernel(parser)
     parser.add_argument("out", type=Path, help="file to write, which ends in .json.gz")
-    parser.add_argument("--timeout", type=float, default=60, help="seconds that one question may take in the guest")
+    parser.add_argument("--timeout", type=float, default=60,
+                        help="seconds that one question may take in the guest (default: 60)")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -100,7 +100,12 @@ def test_each_call_of_a_callback_consumes_one_tick(callback: tuple[I, ...], roun
             run(calls - 1)
 
 
-def test_a_callee_with_a_loop_stays_a_function() -> None:
-    """The place where its budget ends does not depend on its callers."""
+def test_a_callee_with_a_loop_becomes_part_of_its_caller_and_its_budget_ends_in_the_loop() -> None:
     callee = (I(MOV64_K, 1, 0, 0, 3), I(0x07, 1, 0, 0, -1), I(0x55, 1, 0, -2, 0), I(MOV64_K, 0), I(EXIT))
-    assert "def f2" in source(program(I(CALL, 0, 1, 0, 1), I(EXIT), *callee))
+    found = program(I(CALL, 0, 1, 0, 1), I(EXIT), *callee)
+    made = source(found)
+    assert "def f2" not in made and "for _ in" in made
+    assert result(found, Translator) == result(found, Interpreter) == 0
+    k = kernel({})
+    with pytest.raises(Fault, match=r"used up its budget of 1 .* at insn [34]: \((07|55)\)"):
+        Translator(1).load(LoadedProgram(k, found, facts=()))(BytesCtx(k, bytes(8)))
