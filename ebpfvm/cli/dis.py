@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.cli import helptext, output
-from ebpfvm.cli.selection import add_kernel_options, open_object, read_input, split_name
+from ebpfvm.cli.selection import add_kernel_options, call_names, open_object, read_input, split_name
 from ebpfvm.contract.rules import KERNELS
 from ebpfvm.errors import LoadError, UsageError
 
@@ -120,7 +120,7 @@ class Listing:
     def __init__(self, program: Program, args: argparse.Namespace) -> None:
         from ebpfvm.api import dialect_of
         self.program, self.args = program, args
-        self.helpers = dialect_of(program, args.kernel).helpers
+        self.call_name = call_names(program, dialect_of(program, args.kernel))
 
     def lines(self) -> Iterator[str]:
         """Yield the lines of the listing."""
@@ -179,13 +179,6 @@ class Listing:
             return disasm.plain_text(insns, pc, exact=True)
         return disasm.llvm_text(insns, pc, label=self.label, imm_text=disasm.pseudo_text,
                                 alu32=args.mcpu in ("v3", "v4"))
-
-    def call_name(self, insn: Insn) -> str | None:
-        """Return the name of the helper or kfunc that `insn` calls."""
-        if insn.src == 2:
-            return self.program.kfuncs.get(insn.imm)
-        helper = self.helpers.get(insn.imm)
-        return helper.name if helper is not None else None
 
     def label(self, pc: int) -> str | None:
         """Return a label such as `function+0x18` for a slot, as llvm-objdump writes it."""

@@ -12,6 +12,7 @@ from ebpfvm.verifier.report.walk_tree import EXIT, PRUNED, REJECTED
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ebpfvm.isa.disasm import CallName
     from ebpfvm.loader.object import Program
     from ebpfvm.verifier.report.walk_tree import TreeRecorder, WalkedPath
 
@@ -55,12 +56,12 @@ class Drawing:
 
 # -- what may follow what ---------------------------------------------------------------------------------------------
 
-def flow_graph(program: Program) -> Drawing:
+def flow_graph(program: Program, call_name: CallName) -> Drawing:
     """Return the flow graph of a program: one box for each block of instructions, dashed arrows for calls."""
     graph = Drawing(f"{program.name}: flow graph")
     leaders = sorted(_leaders(program))
     for start, end in zip(leaders, [*leaders[1:], len(program.insns)], strict=True):
-        graph.boxes.append(Box(f"b{start}", tuple(_code(program, range(start, end)))))
+        graph.boxes.append(Box(f"b{start}", tuple(_code(program, range(start, end), call_name))))
         graph.arrows += [Arrow(f"b{start}", f"b{head}", label, dashed)
                          for head, label, dashed in _leaving(program, start, end) if head in leaders]
     return graph
@@ -109,19 +110,19 @@ def _leaving(program: Program, start: int, end: int) -> Iterator[tuple[int, str,
 
 # -- the paths that were walked ---------------------------------------------------------------------------------------
 
-def path_graph(program: Program, tree: TreeRecorder) -> Drawing:
+def path_graph(program: Program, tree: TreeRecorder, call_name: CallName) -> Drawing:
     """Return the tree of the paths that the verifier walked; where one was pruned, its box says so."""
     graph = Drawing(f"{program.name}: paths of the verifier" + ("" if tree.whole else ", the first ones"))
     for path in tree.paths:
-        graph.boxes.append(Box(f"p{path.number}", tuple(_path_lines(program, path)), path.end))
+        graph.boxes.append(Box(f"p{path.number}", tuple(_path_lines(program, path, call_name)), path.end))
         if path.parent is not None:
             graph.arrows.append(Arrow(f"p{path.parent}", f"p{path.number}", f"from {path.branch} to {path.first}",
                                       path.end == PRUNED and not path.slots))
     return graph
 
 
-def _path_lines(program: Program, path: WalkedPath) -> Iterator[str]:
-    shown = list(_code(program, path.slots))
+def _path_lines(program: Program, path: WalkedPath, call_name: CallName) -> Iterator[str]:
+    shown = list(_code(program, path.slots, call_name))
     yield f"path {path.number}, {len(path.slots)} steps"
     yield from shown if len(shown) <= _TALL else [*shown[:_TALL // 2], "...", *shown[-_TALL // 2:]]
     if path.end == PRUNED:
@@ -130,7 +131,7 @@ def _path_lines(program: Program, path: WalkedPath) -> Iterator[str]:
         yield f"{path.end}" + (f" at {path.stop}" if path.stop is not None else "")
 
 
-def _code(program: Program, slots: range | list[int]) -> Iterator[str]:
+def _code(program: Program, slots: range | list[int], call_name: CallName) -> Iterator[str]:
     """Yield instructions, and lines of C where they change."""
     place, second = "", False
     for pc in slots:
@@ -141,7 +142,7 @@ def _code(program: Program, slots: range | list[int]) -> Iterator[str]:
         if known is not None and str(known) != place and known.text:
             yield f"; {known.text}"[:_WIDE]
         place, second = str(known), program.insns[pc].is_ld_imm64 and isinstance(slots, range)
-        yield f"{pc}: {kernel_text(program.insns, pc)}"[:_WIDE]
+        yield f"{pc}: {kernel_text(program.insns, pc, call_name=call_name)}"[:_WIDE]
 
 
 # -- as text ----------------------------------------------------------------------------------------------------------

@@ -13,6 +13,9 @@ from ebpfvm.lazy_dataclasses import replace
 if TYPE_CHECKING:
     import argparse
 
+    from ebpfvm.contract import Dialect
+    from ebpfvm.isa.disasm import CallName
+    from ebpfvm.isa.insn import Insn
     from ebpfvm.loader.object import Object, Program
 
 _TYPES: Final = {"tc": "sched_cls", "classifier": "sched_cls", "action": "sched_act", "act": "sched_act",
@@ -83,6 +86,16 @@ def one_program(args: argparse.Namespace, otherwise: str = "") -> tuple[Object, 
     if not programs:
         raise next(iter(found.broken.values()))
     return found, programs[0]
+
+
+def call_names(program: Program, dialect: Dialect) -> CallName:
+    """Return a function from a call of a helper or kernel function to its name, None for those that are not known."""
+    def name(insn: Insn) -> str | None:
+        if insn.src == 2:
+            return program.kfuncs.get(insn.imm)
+        helper = dialect.helpers.get(insn.imm)
+        return helper.name if helper is not None else None
+    return name
 
 
 def read_input(path: str) -> bytes:

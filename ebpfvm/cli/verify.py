@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm import errnos
 from ebpfvm.cli import helptext, output
-from ebpfvm.cli.selection import add_kernel_options, needs_type, open_programs
+from ebpfvm.cli.selection import add_kernel_options, call_names, needs_type, open_programs
 from ebpfvm.errnos import EINVAL
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.lazy_dataclasses import replace
@@ -152,11 +152,13 @@ def _graph(judged: Judged, args: argparse.Namespace) -> None:
     (_, verdict), = judged
     if verdict.program is None:
         raise UsageError(f"{args.object}: {verdict.message}")
+    assert verdict.program.dialect is not None
+    names = call_names(verdict.program, verdict.program.dialect)
     if (args.dot or args.svg) == "flow":
-        graph = flow_graph(verdict.program)
+        graph = flow_graph(verdict.program, names)
     else:
         from ebpfvm.cli.verify_forms import walked
-        graph = path_graph(verdict.program, walked(verdict.program, Limits.parse(args.limit), states=False))
+        graph = path_graph(verdict.program, walked(verdict.program, Limits.parse(args.limit), states=False), names)
     if args.dot:
         output.put(dot_text(graph).rstrip("\n"))
     else:

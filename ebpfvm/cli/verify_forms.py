@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm._version import __version__
+from ebpfvm.cli.selection import call_names
 from ebpfvm.lints import LINTS
 from ebpfvm.verifier.machine.properties import PROPERTIES
 
@@ -127,13 +128,16 @@ def walked(program: Prepared, limits: Limits, states: bool = True) -> TreeRecord
 def state_rows(program: Prepared, tree: TreeRecorder) -> dict[str, Any]:
     """Return the instructions, each with the states before it, and the paths of a walk."""
     from ebpfvm.isa.disasm import kernel_text
+    assert program.dialect is not None
+    names = call_names(program, program.dialect)
     rows: list[dict[str, Any]] = []
     by_pc: dict[int, list[dict[str, Any]]] = {}
     for pc in range(len(program.insns)):
         if pc and program.insns[pc - 1].is_ld_imm64:
             continue
         line = program.line_at(pc)
-        rows.append({"pc": pc, "text": kernel_text(program.insns, pc), "file": line.file if line is not None else None,
+        rows.append({"pc": pc, "text": kernel_text(program.insns, pc, call_name=names),
+                     "file": line.file if line is not None else None,
                      "line": line.line if line is not None else None, "states": by_pc.setdefault(pc, [])})
     for path in tree.paths:
         for step, (pc, text) in enumerate(zip(path.slots, path.states, strict=False)):

@@ -110,7 +110,7 @@ class RunSource:
         out, last = [], None
         for text, origin in self.lines:
             shown = origin is not None and origin != last
-            out.append(commented(text, origin.program.prog.program, origin.slot) if shown and origin else text)
+            out.append(commented(text, origin.program.prog, origin.slot) if shown and origin else text)
             last = origin
         return "\n".join(out) + "\n"
 

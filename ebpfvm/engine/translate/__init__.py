@@ -147,13 +147,12 @@ class TranslatedRun(Run):
 
     def _publish(self, source: GeneratedSource) -> None:
         """Make the source available to tracebacks and debuggers, and dump it if requested."""
-        program = self.prog.program
-        linecache.cache[self._file] = (lambda: source.annotated(program),)
+        linecache.cache[self._file] = (lambda: source.annotated(self.prog),)
         folder = os.environ.get("EBPFVM_DUMP")
         if folder:
             path = Path(folder)
             path.mkdir(parents=True, exist_ok=True)
-            (path / f"{self._file.strip('[]').replace(' ', '-')}.py").write_text(source.annotated(program))
+            (path / f"{self._file.strip('[]').replace(' ', '-')}.py").write_text(source.annotated(self.prog))
 
     def __call__(self, ctx: Context) -> int:
         """Run the program and return r0 as unsigned 64 bits.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from ebpfvm.engine.place import insn_text, line_text
+from ebpfvm.engine.place import insn_text, line_text, namer
 from ebpfvm.engine.steps import PRIMITIVES
 from ebpfvm.engine.translate import counted_loops, flow_graph, local_values
 from ebpfvm.engine.translate.dispatch_loop import Line
@@ -27,7 +27,7 @@ from ebpfvm.lazy_tuples import NamedTuple
 if TYPE_CHECKING:
     from ebpfvm.engine.translate.function_facts import FunctionFacts
     from ebpfvm.kernel.memory import Memory
-    from ebpfvm.loader.object import Program
+    from ebpfvm.kernel.program import LoadedProgram
 
 _CLONE: Final = 1 << 32  # copied blocks have numbers above all slots
 _SMALL: Final = 3
@@ -54,18 +54,19 @@ class GeneratedSource(NamedTuple):
     entries: tuple[int, ...]
     objects: dict[int, tuple[int, ...]]
 
-    def annotated(self, program: Program) -> str:
+    def annotated(self, prog: LoadedProgram) -> str:
         """Return the code with comments."""
         out, last = [], -1
         for text, pc in zip(self.code.splitlines(), self.slots, strict=True):
-            out.append(commented(text, program, pc) if pc != last and text.strip() else text)
+            out.append(commented(text, prog, pc) if pc != last and text.strip() else text)
             last = pc
         return "\n".join(out) + "\n"
 
 
-def commented(text: str, program: Program, pc: int) -> str:
+def commented(text: str, prog: LoadedProgram, pc: int) -> str:
     """Return a line of code with the instruction and the line of C that it comes from."""
-    return f"{text:<70}  # {pc}: {_plain(insn_text(program, pc))} | {_plain(line_text(program, pc))}"
+    insn, line = insn_text(prog.program, pc, namer(prog)), line_text(prog.program, pc)
+    return f"{text:<70}  # {pc}: {_plain(insn)} | {_plain(line)}"
 
 
 def _plain(text: str | None) -> str:

@@ -124,6 +124,13 @@ def test_a_flow_graph_has_blocks_and_their_order(capsys: pytest.CaptureFixture[s
     assert "b9 -> b10;" in text
 
 
+@pytest.mark.parametrize("words", [("--dot", "flow"), ("--json", "--states")])
+def test_helpers_and_kernel_functions_have_their_names(words: tuple[str, ...],
+                                                       capsys: pytest.CaptureFixture[str]) -> None:
+    assert "call bpf_skb_load_bytes#26" in said(capsys, "samples/tc/dscp.o", *words)
+    assert "call unknown" not in said(capsys, "samples/mainline/fifo.o:fifo_enqueue", *words)
+
+
 def test_calls_are_dashed(capsys: pytest.CaptureFixture[str]) -> None:
     text = said(capsys, "samples/rfc/wfq.o:wfq_enqueue", "--dot", "flow")
     assert text.count("style=dashed") == text.count('label="call"')
