@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The control law of CoDel (RFC 8289, section 5) over the variables of one queue, for disciplines that have many
- * queues; mainline/codel.bpf.c is the same with one queue. Independent of the interface: include it after the header
- * of yours.
+ * The control law of CoDel (RFC 8289, section 5) over the variables of one queue, of which a discipline may have many.
+ * Independent of the interface: include it after the header of yours.
  */
 #ifndef CODEL_LAW_H
 #define CODEL_LAW_H

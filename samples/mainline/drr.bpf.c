@@ -4,13 +4,12 @@
  * as it has saved, and gets `quantum` bytes more whenever its next packet is too long for that.
  *
  * Teaches: two levels of lists. The packets of a flow are in an element of an array map; the flows that have packets
- * are in a list of their own, whose objects are `turn`. Looking at the first object of a list without taking it out.
- * wfq for the RFC's interface, rfc/wfq.bpf.c, is as fair, but sorts.
+ * are in a list of their own (flows.h), whose objects are `turn`. Looking at the first object of a list without taking
+ * it out. wfq for the RFC's interface, rfc/wfq.bpf.c, is as fair, but sorts.
  */
 #include "packet.h"
 
 #define FLOWS 1024 /* a power of two */
-#define MAX_ROUNDS (1 << 20)
 
 const volatile __u32 limit = 10000;     /* packets in all flows */
 const volatile __u32 flow_limit = 100;  /* packets in one flow */
@@ -23,48 +22,7 @@ struct flow {
 	u32 deficit;
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, FLOWS);
-	__type(key, u32);
-	__type(value, struct flow);
-} flows SEC(".maps");
-
-/* A flow that has packets. */
-struct turn {
-	struct bpf_list_node link;
-	u32 flow;
-};
-
-private(A) struct bpf_spin_lock lock;
-private(A) struct bpf_list_head turns __contains(turn, link);
-
-/* The packet that a round found: a callback cannot return one. */
-private(B) struct sk_buff __kptr *found;
-
-static __always_inline void turn_last(struct turn *turn)
-{
-	bpf_spin_lock(&lock);
-	bpf_list_push_back(&turns, &turn->link);
-	bpf_spin_unlock(&lock);
-}
-
-static __always_inline void turn_first(struct turn *turn)
-{
-	bpf_spin_lock(&lock);
-	bpf_list_push_front(&turns, &turn->link);
-	bpf_spin_unlock(&lock);
-}
-
-static __always_inline struct turn *turn_pop(void)
-{
-	struct bpf_list_node *first;
-
-	bpf_spin_lock(&lock);
-	first = bpf_list_pop_front(&turns);
-	bpf_spin_unlock(&lock);
-	return first ? container_of(first, struct turn, link) : NULL;
-}
+#include "flows.h"
 
 SEC("struct_ops/drr_enqueue")
 int drr_enqueue(__u64 *ctx)
@@ -75,27 +33,16 @@ int drr_enqueue(__u64 *ctx)
 	u32 number = bpf_skb_get_hash(skb) & (FLOWS - 1), len = qdisc_pkt_len(skb);
 	struct flow *flow = bpf_map_lookup_elem(&flows, &number);
 	struct turn *turn = NULL;
-	struct packet *packet;
 
 	if (!flow || flow->held >= flow_limit || sch->q.qlen >= sch->limit)
 		return drop(sch, skb, to_free);
 	if (!flow->held) {
-		/* Allocated first, because nothing may fail once the packet is in the list. */
-		turn = bpf_obj_new(struct turn);
+		turn = turn_new(number);
 		if (!turn)
 			return drop(sch, skb, to_free);
-		turn->flow = number;
 	}
-	packet = packet_wrap(skb, to_free);
-	if (!packet) {
-		if (turn)
-			bpf_obj_drop(turn);
+	if (!flow_push(flow, skb, to_free, turn))
 		return NET_XMIT_DROP;
-	}
-	bpf_spin_lock(&flow->lock);
-	bpf_list_push_back(&flow->packets, &packet->link);
-	bpf_spin_unlock(&flow->lock);
-	flow->held++;
 	if (turn) {
 		flow->deficit = quantum;
 		turn_last(turn);
@@ -105,7 +52,7 @@ int drr_enqueue(__u64 *ctx)
 }
 
 /* The first packet of a flow if it is not longer than what the flow may send; NULL otherwise. */
-static __always_inline struct packet *flow_pop(struct flow *flow)
+static __always_inline struct packet *flow_pop_affordable(struct flow *flow)
 {
 	struct bpf_list_node *first;
 	u32 deficit = flow->deficit, len = ~0U;
@@ -125,7 +72,6 @@ static long serve(__unused __u32 index, __unused void *ctx)
 {
 	struct turn *turn = turn_pop();
 	struct packet *packet;
-	struct sk_buff *skb;
 	struct flow *flow;
 	u32 number;
 
@@ -137,7 +83,7 @@ static long serve(__unused __u32 index, __unused void *ctx)
 		bpf_obj_drop(turn);
 		return 0;
 	}
-	packet = flow_pop(flow);
+	packet = flow_pop_affordable(flow);
 	if (!packet) {
 		flow->deficit += quantum;
 		turn_last(turn);
@@ -148,12 +94,7 @@ static long serve(__unused __u32 index, __unused void *ctx)
 		turn_first(turn);
 	else
 		bpf_obj_drop(turn);
-	skb = packet_unwrap(packet);
-	/* What is put into a kptr must not be NULL, unless it is the constant. */
-	if (skb)
-		skb = bpf_kptr_xchg(&found, skb);
-	if (skb)
-		bpf_kfree_skb(skb);
+	find(packet_unwrap(packet));
 	return 1;
 }
 
@@ -181,39 +122,14 @@ int drr_init(__u64 *ctx)
 	return 0;
 }
 
-static long drop_first(__unused __u32 index, struct flow **lent)
-{
-	struct flow *flow = *lent;
-	struct bpf_list_node *first;
-	struct sk_buff *skb;
-
-	bpf_spin_lock(&flow->lock);
-	first = bpf_list_pop_front(&flow->packets);
-	bpf_spin_unlock(&flow->lock);
-	if (!first)
-		return 1;
-	skb = packet_unwrap(container_of(first, struct packet, link));
-	if (skb)
-		bpf_kfree_skb(skb);
-	return 0;
-}
-
 /* Take the next flow out of the list, and drop its packets. */
 static long drop_flow(__unused __u32 index, __unused void *ctx)
 {
 	struct turn *turn = turn_pop();
-	struct flow *flow;
-	u32 number;
 
 	if (!turn)
 		return 1;
-	number = turn->flow;
-	bpf_obj_drop(turn);
-	flow = bpf_map_lookup_elem(&flows, &number);
-	if (!flow)
-		return 0;
-	bpf_loop(flow->held, drop_first, &flow, 0);
-	flow->held = 0;
+	flow_drop(turn);
 	return 0;
 }
 

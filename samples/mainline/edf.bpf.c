@@ -5,13 +5,11 @@
  *
  * Teaches: dropping in dequeue from a tree. The twin for the RFC's interface is rfc/edf.bpf.c.
  */
-#include "pifo.h"
+#include "late.h"
 
 const volatile __u32 limit = 1000;    /* packets */
 const volatile __u32 drop_late = 1;   /* 0: send packets that are late all the same */
 const volatile __u64 deadline_unit = 5000000; /* ns: packets of priority n have n + 1 of them */
-
-__u64 late;
 
 SEC("struct_ops/edf_enqueue")
 int edf_enqueue(__u64 *ctx)
@@ -23,28 +21,6 @@ int edf_enqueue(__u64 *ctx)
 	if (sch->q.qlen >= sch->limit)
 		return pifo_drop(sch, skb, to_free);
 	return pifo_push(sch, skb, to_free, bpf_ktime_get_ns() + ((skb->priority & 15) + 1) * deadline_unit);
-}
-
-struct step {
-	struct Qdisc *sch;
-	u64 now;
-};
-
-/* Drop the first packet if it is late. */
-static long drop_one_late(__unused u32 index, struct step *step)
-{
-	struct sk_buff *skb;
-	u64 rank;
-
-	if (pifo_first_rank() >= step->now)
-		return 1;
-	skb = pifo_pop(step->sch, &rank);
-	if (!skb)
-		return 1;
-	late++;
-	step->sch->qstats.drops++;
-	bpf_kfree_skb(skb);
-	return 0;
 }
 
 SEC("struct_ops/edf_dequeue")

@@ -5,12 +5,10 @@
  *
  * Teaches: skb->tstamp, the watchdog with a tree. A clsact program or a socket with SO_TXTIME sets the time.
  */
-#include "pifo.h"
+#include "late.h"
 
 const volatile __u32 limit = 1000; /* packets */
 const volatile __u64 delta = 0;    /* ns */
-
-__u64 missed;
 
 SEC("struct_ops/etf_enqueue")
 int etf_enqueue(__u64 *ctx)
@@ -21,34 +19,12 @@ int etf_enqueue(__u64 *ctx)
 	u64 time = skb->tstamp;
 
 	if (time < bpf_ktime_get_ns()) {
-		missed++;
+		late++;
 		return pifo_drop(sch, skb, to_free);
 	}
 	if (sch->q.qlen >= sch->limit)
 		return pifo_drop(sch, skb, to_free);
 	return pifo_push(sch, skb, to_free, time);
-}
-
-struct step {
-	struct Qdisc *sch;
-	u64 now;
-};
-
-/* Drop the first packet if its time has passed. */
-static long drop_one_missed(__unused u32 index, struct step *step)
-{
-	struct sk_buff *skb;
-	u64 rank;
-
-	if (pifo_first_rank() >= step->now)
-		return 1;
-	skb = pifo_pop(step->sch, &rank);
-	if (!skb)
-		return 1;
-	missed++;
-	step->sch->qstats.drops++;
-	bpf_kfree_skb(skb);
-	return 0;
 }
 
 SEC("struct_ops/etf_dequeue")
@@ -57,7 +33,7 @@ struct sk_buff *etf_dequeue(__u64 *ctx)
 	struct step step = { .sch = (void *)ctx[0], .now = bpf_ktime_get_ns() };
 	u64 rank;
 
-	bpf_loop(step.sch->q.qlen, drop_one_missed, &step, 0);
+	bpf_loop(step.sch->q.qlen, drop_one_late, &step, 0);
 	if (!step.sch->q.qlen)
 		return NULL;
 	rank = pifo_first_rank();

@@ -1,14 +1,25 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * Flows that take turns, for disciplines that keep flows apart: a list of those that may send first (`fresh`) and one
- * of the others (`old`). An object `turn` stands for a flow in either list.
+ * Flows that take turns: each flow has a list of packets, and the flows that may send are in a list of their own, whose
+ * objects are `turn`.
+ *
+ * Include it after the discipline's `struct flow`, which has at least the members `lock`, `held` (packets) and
+ * `packets`, and after FLOWS, how many there are.
  */
 #ifndef FLOWS_H
 #define FLOWS_H
 
-#include "packet.h"
+#include "found.h"
+#include "packets.h"
 
 #define MAX_ROUNDS (1 << 20)
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, FLOWS);
+	__type(key, u32);
+	__type(value, struct flow);
+} flows SEC(".maps");
 
 struct turn {
 	struct bpf_list_node link;
@@ -16,62 +27,94 @@ struct turn {
 };
 
 private(A) struct bpf_spin_lock lock;
-private(A) struct bpf_list_head fresh __contains(turn, link);
-private(A) struct bpf_list_head old __contains(turn, link);
+private(A) struct bpf_list_head turns __contains(turn, link);
 
-/* The packet that a round found: a callback cannot return one. */
-private(B) struct sk_buff __kptr *found;
+/* ---- Turns ------------------------------------------------------------------------------------------------ */
 
-/* Keep a packet, which is NULL or the caller's, in `found`. */
-static __always_inline void find(struct sk_buff *skb)
+static __always_inline struct turn *turn_new(u32 flow)
 {
-	/* What is put into a kptr must not be NULL, unless it is the constant. */
-	if (skb)
-		skb = bpf_kptr_xchg(&found, skb);
-	if (skb)
-		bpf_kfree_skb(skb);
+	struct turn *turn = bpf_obj_new(struct turn);
+
+	if (turn)
+		turn->flow = flow;
+	return turn;
 }
 
-static __always_inline void fresh_last(struct turn *turn)
+static __always_inline void turn_last(struct turn *turn)
 {
 	bpf_spin_lock(&lock);
-	bpf_list_push_back(&fresh, &turn->link);
-	bpf_spin_unlock(&lock);
-}
-
-static __always_inline void old_last(struct turn *turn)
-{
-	bpf_spin_lock(&lock);
-	bpf_list_push_back(&old, &turn->link);
+	bpf_list_push_back(&turns, &turn->link);
 	bpf_spin_unlock(&lock);
 }
 
 /* Put a turn back where it was popped. */
-static __always_inline void turn_first(struct turn *turn, bool is_fresh)
+static __always_inline void turn_first(struct turn *turn)
 {
 	bpf_spin_lock(&lock);
-	if (is_fresh)
-		bpf_list_push_front(&fresh, &turn->link);
-	else
-		bpf_list_push_front(&old, &turn->link);
+	bpf_list_push_front(&turns, &turn->link);
 	bpf_spin_unlock(&lock);
 }
 
 /* Whose turn is it? NULL if no flow has one. */
-static __always_inline struct turn *turn_pop(bool *is_fresh)
+static __always_inline struct turn *turn_pop(void)
 {
 	struct bpf_list_node *first;
 
 	bpf_spin_lock(&lock);
-	first = bpf_list_pop_front(&fresh);
+	first = bpf_list_pop_front(&turns);
 	bpf_spin_unlock(&lock);
-	*is_fresh = first;
-	if (!first) {
-		bpf_spin_lock(&lock);
-		first = bpf_list_pop_front(&old);
-		bpf_spin_unlock(&lock);
-	}
 	return first ? container_of(first, struct turn, link) : NULL;
+}
+
+/* ---- The packets of a flow -------------------------------------------------------------------------------- */
+
+/*
+ * Put a packet that enqueue owns at the end of a flow. If there is no memory, the packet and the turn, which may be
+ * NULL, are dropped. A turn is allocated first, because nothing may fail once the packet is in the list.
+ */
+static __always_inline bool flow_push(struct flow *flow, struct sk_buff *skb, struct bpf_sk_buff_ptr *to_free,
+				      struct turn *turn)
+{
+	struct packet *packet = packet_wrap(skb, to_free);
+
+	if (!packet) {
+		if (turn)
+			bpf_obj_drop(turn);
+		return false;
+	}
+	packet_push(&flow->lock, &flow->packets, packet);
+	flow->held++;
+	return true;
+}
+
+static __always_inline struct packet *flow_pop(struct flow *flow)
+{
+	return packet_pop(&flow->lock, &flow->packets);
+}
+
+static long flow_drop_first(__unused u32 index, struct flow **lent)
+{
+	struct packet *packet = flow_pop(*lent);
+
+	if (!packet)
+		return 1;
+	packet_free(packet);
+	return 0;
+}
+
+/* For reset: drop a turn and the packets of its flow. Return the flow: the rest of its state is the discipline's. */
+static __always_inline struct flow *flow_drop(struct turn *turn)
+{
+	u32 number = turn->flow;
+	struct flow *flow;
+
+	bpf_obj_drop(turn);
+	flow = bpf_map_lookup_elem(&flows, &number);
+	if (!flow)
+		return NULL;
+	bpf_loop(flow->held, flow_drop_first, &flow, 0);
+	flow->held = 0;
+	return flow;
 }
 
 #endif

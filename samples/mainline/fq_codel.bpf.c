@@ -6,7 +6,7 @@
  *
  * Teaches: two lists of turns, nested bpf_loop(), dropping in enqueue what came earlier.
  */
-#include "flows.h"
+#include "packet.h"
 #include "codel_law.h"
 
 #define FLOWS 1024 /* a power of two */
@@ -25,25 +25,43 @@ struct flow {
 	u32 listed;  /* whether it has a turn */
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, FLOWS);
-	__type(key, u32);
-	__type(value, struct flow);
-} flows SEC(".maps");
+#include "flows.h"
+
+/* Flows that have just begun: they go before those in `turns`. */
+private(A) struct bpf_list_head fresh __contains(turn, link);
 
 __u64 codel_drops;
 __u64 overlimit_drops;
 __u64 new_flows; /* how often a flow began */
 
-static __always_inline struct packet *flow_pop(struct flow *flow)
+static __always_inline void fresh_last(struct turn *turn)
+{
+	bpf_spin_lock(&lock);
+	bpf_list_push_back(&fresh, &turn->link);
+	bpf_spin_unlock(&lock);
+}
+
+/* Put a turn back where it was popped. */
+static __always_inline void turn_put_back(struct turn *turn, bool is_fresh)
+{
+	bpf_spin_lock(&lock);
+	if (is_fresh)
+		bpf_list_push_front(&fresh, &turn->link);
+	else
+		bpf_list_push_front(&turns, &turn->link);
+	bpf_spin_unlock(&lock);
+}
+
+/* Whose turn is it? NULL if no flow has one. */
+static __always_inline struct turn *turn_next(bool *is_fresh)
 {
 	struct bpf_list_node *first;
 
-	bpf_spin_lock(&flow->lock);
-	first = bpf_list_pop_front(&flow->packets);
-	bpf_spin_unlock(&flow->lock);
-	return first ? container_of(first, struct packet, link) : NULL;
+	bpf_spin_lock(&lock);
+	first = bpf_list_pop_front(&fresh);
+	bpf_spin_unlock(&lock);
+	*is_fresh = first;
+	return first ? container_of(first, struct turn, link) : turn_pop();
 }
 
 /* Count a packet that has left its flow. */
@@ -121,27 +139,16 @@ int fq_codel_enqueue(__u64 *ctx)
 	u32 number = bpf_skb_get_hash(skb) & (FLOWS - 1), len = qdisc_pkt_len(skb);
 	struct flow *flow = bpf_map_lookup_elem(&flows, &number);
 	struct turn *turn = NULL;
-	struct packet *packet;
 
 	if (!flow)
 		return drop(sch, skb, to_free);
 	if (!flow->listed) {
-		/* Allocated first, because nothing may fail once the packet is in the list. */
-		turn = bpf_obj_new(struct turn);
+		turn = turn_new(number);
 		if (!turn)
 			return drop(sch, skb, to_free);
-		turn->flow = number;
 	}
-	packet = packet_wrap(skb, to_free);
-	if (!packet) {
-		if (turn)
-			bpf_obj_drop(turn);
+	if (!flow_push(flow, skb, to_free, turn))
 		return NET_XMIT_DROP;
-	}
-	bpf_spin_lock(&flow->lock);
-	bpf_list_push_back(&flow->packets, &packet->link);
-	bpf_spin_unlock(&flow->lock);
-	flow->held++;
 	flow->backlog += len;
 	count_in(sch, len);
 	if (turn) {
@@ -184,15 +191,10 @@ static __always_inline void take(struct step *step)
 	find(packet_unwrap(packet));
 }
 
-static __always_inline void drop_found(struct Qdisc *sch)
+static __always_inline void codel_drop(struct Qdisc *sch)
 {
-	struct sk_buff *skb = bpf_kptr_xchg(&found, NULL);
-
-	if (!skb)
-		return;
-	sch->qstats.drops++;
-	codel_drops++;
-	bpf_kfree_skb(skb);
+	if (found_drop(sch))
+		codel_drops++;
 }
 
 /* Drop what is due in the dropping state. Return 1 when the packet in `found` may leave, or none is left. */
@@ -202,7 +204,7 @@ static long drop_due(__unused u32 index, struct step *step)
 
 	if (!codel->dropping || step->now < codel->drop_next)
 		return 1;
-	drop_found(step->sch);
+	codel_drop(step->sch);
 	codel->count++;
 	take(step);
 	if (step->ok_to_drop)
@@ -221,7 +223,7 @@ static __always_inline void choose(struct step *step)
 	if (!step->ok_to_drop) {
 		codel->dropping = false;
 	} else if (!codel->dropping) {
-		drop_found(step->sch);
+		codel_drop(step->sch);
 		take(step);
 		codel_begin(codel, step->now);
 	} else {
@@ -233,7 +235,7 @@ static __always_inline void choose(struct step *step)
 static long serve(__unused u32 index, struct step *step)
 {
 	bool is_fresh;
-	struct turn *turn = turn_pop(&is_fresh);
+	struct turn *turn = turn_next(&is_fresh);
 	struct flow *flow;
 	u32 number;
 
@@ -247,19 +249,19 @@ static long serve(__unused u32 index, struct step *step)
 	}
 	if (flow->deficit <= 0) {
 		flow->deficit += quantum;
-		old_last(turn);
+		turn_last(turn);
 		return 0;
 	}
 	step->flow = flow;
 	choose(step);
 	if (step->len) {
 		flow->deficit -= step->len;
-		turn_first(turn, is_fresh);
+		turn_put_back(turn, is_fresh);
 		return 1;
 	}
 	/* An empty flow that was new waits for one round, or it could be new again and again. */
 	if (is_fresh) {
-		old_last(turn);
+		turn_last(turn);
 	} else {
 		flow->listed = false;
 		bpf_obj_drop(turn);
@@ -272,14 +274,9 @@ struct sk_buff *fq_codel_dequeue(__u64 *ctx)
 {
 	struct Qdisc *sch = (void *)ctx[0];
 	struct step step = { .sch = sch, .now = bpf_ktime_get_ns() };
-	struct sk_buff *skb;
 
 	bpf_loop(MAX_ROUNDS, serve, &step, 0);
-	skb = bpf_kptr_xchg(&found, NULL);
-	if (!skb)
-		return NULL;
-	bpf_qdisc_bstats_update(sch, skb);
-	return skb;
+	return found_send(sch);
 }
 
 /* ---- The rest --------------------------------------------------------------------------------------------- */
@@ -293,37 +290,19 @@ int fq_codel_init(__u64 *ctx)
 	return 0;
 }
 
-static long drop_first(__unused u32 index, struct flow **lent)
-{
-	struct packet *packet = flow_pop(*lent);
-	struct sk_buff *skb;
-
-	if (!packet)
-		return 1;
-	skb = packet_unwrap(packet);
-	if (skb)
-		bpf_kfree_skb(skb);
-	return 0;
-}
-
 /* Take the next flow out of its list, drop its packets, and forget what CoDel knew. */
 static long drop_flow(__unused u32 index, __unused void *ctx)
 {
 	struct codel nothing = {};
 	bool is_fresh;
-	struct turn *turn = turn_pop(&is_fresh);
+	struct turn *turn = turn_next(&is_fresh);
 	struct flow *flow;
-	u32 number;
 
 	if (!turn)
 		return 1;
-	number = turn->flow;
-	bpf_obj_drop(turn);
-	flow = bpf_map_lookup_elem(&flows, &number);
+	flow = flow_drop(turn);
 	if (!flow)
 		return 0;
-	bpf_loop(flow->held, drop_first, &flow, 0);
-	flow->held = 0;
 	flow->backlog = 0;
 	flow->listed = false;
 	flow->codel = nothing;

@@ -6,7 +6,7 @@
 #ifndef QUEUE_H
 #define QUEUE_H
 
-#include "packet.h"
+#include "packets.h"
 
 private(A) struct bpf_spin_lock lock;
 private(A) struct bpf_list_head queue __contains(packet, link);
@@ -19,9 +19,7 @@ static __always_inline int queue_push(struct Qdisc *sch, struct sk_buff *skb, st
 
 	if (!packet)
 		return NET_XMIT_DROP;
-	bpf_spin_lock(&lock);
-	bpf_list_push_back(&queue, &packet->link);
-	bpf_spin_unlock(&lock);
+	packet_push(&lock, &queue, packet);
 	count_in(sch, len);
 	return NET_XMIT_SUCCESS;
 }
@@ -29,12 +27,7 @@ static __always_inline int queue_push(struct Qdisc *sch, struct sk_buff *skb, st
 /* Take the first packet's object out; NULL if there is none. */
 static __always_inline struct packet *queue_pop(void)
 {
-	struct bpf_list_node *first;
-
-	bpf_spin_lock(&lock);
-	first = bpf_list_pop_front(&queue);
-	bpf_spin_unlock(&lock);
-	return first ? container_of(first, struct packet, link) : NULL;
+	return packet_pop(&lock, &queue);
 }
 
 /* The length of the first packet, which stays where it is; 0 if there is none. */
@@ -67,13 +60,10 @@ static __always_inline struct sk_buff *queue_send(struct Qdisc *sch, struct pack
 static long queue_drop_first(__unused u32 index, __unused void *ctx)
 {
 	struct packet *packet = queue_pop();
-	struct sk_buff *skb;
 
 	if (!packet)
 		return 1;
-	skb = packet_unwrap(packet);
-	if (skb)
-		bpf_kfree_skb(skb);
+	packet_free(packet);
 	return 0;
 }
 

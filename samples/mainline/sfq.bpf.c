@@ -6,7 +6,7 @@
  *
  * Teaches: taking the last object of a list, a hash of one's own. drr.bpf.c is the deterministic relative.
  */
-#include "flows.h"
+#include "packet.h"
 
 #define FLOW_BITS 7
 #define FLOWS (1 << FLOW_BITS)
@@ -24,12 +24,7 @@ struct flow {
 	u32 listed; /* whether it has a turn */
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, FLOWS);
-	__type(key, u32);
-	__type(value, struct flow);
-} flows SEC(".maps");
+#include "flows.h"
 
 __u32 salt;
 __u64 salted_at;
@@ -99,53 +94,31 @@ int sfq_enqueue(__u64 *ctx)
 	u32 number = flow_of(skb), len = qdisc_pkt_len(skb);
 	struct flow *flow = bpf_map_lookup_elem(&flows, &number);
 	struct turn *turn = NULL;
-	struct packet *packet;
 
 	if (!flow || flow->held >= depth)
 		return drop(sch, skb, to_free);
 	if (!flow->listed) {
-		/* Allocated first, because nothing may fail once the packet is in the list. */
-		turn = bpf_obj_new(struct turn);
+		turn = turn_new(number);
 		if (!turn)
 			return drop(sch, skb, to_free);
-		turn->flow = number;
 	}
-	packet = packet_wrap(skb, to_free);
-	if (!packet) {
-		if (turn)
-			bpf_obj_drop(turn);
+	if (!flow_push(flow, skb, to_free, turn))
 		return NET_XMIT_DROP;
-	}
-	bpf_spin_lock(&flow->lock);
-	bpf_list_push_back(&flow->packets, &packet->link);
-	bpf_spin_unlock(&flow->lock);
-	flow->held++;
 	count_in(sch, len);
 	if (turn) {
 		flow->listed = true;
 		flow->allot = quantum;
-		old_last(turn);
+		turn_last(turn);
 	}
 	if (sch->q.qlen <= sch->limit)
 		return NET_XMIT_SUCCESS;
 	return drop_last(sch, to_free) == number ? NET_XMIT_CN : NET_XMIT_SUCCESS;
 }
 
-static __always_inline struct packet *flow_pop(struct flow *flow)
-{
-	struct bpf_list_node *first;
-
-	bpf_spin_lock(&flow->lock);
-	first = bpf_list_pop_front(&flow->packets);
-	bpf_spin_unlock(&flow->lock);
-	return first ? container_of(first, struct packet, link) : NULL;
-}
-
 /* Serve the flow whose turn it is. Return 1 to stop: a packet is in `found`, or there is none. */
 static long serve(__unused u32 index, struct Qdisc **sch)
 {
-	bool is_fresh;
-	struct turn *turn = turn_pop(&is_fresh);
+	struct turn *turn = turn_pop();
 	struct packet *packet;
 	struct flow *flow;
 	u32 number;
@@ -160,7 +133,7 @@ static long serve(__unused u32 index, struct Qdisc **sch)
 	}
 	if (flow->allot <= 0) {
 		flow->allot += quantum;
-		old_last(turn);
+		turn_last(turn);
 		return 0;
 	}
 	packet = flow_pop(flow);
@@ -173,7 +146,7 @@ static long serve(__unused u32 index, struct Qdisc **sch)
 	flow->allot -= packet->len;
 	count_out(*sch, packet->len);
 	if (--flow->held) {
-		turn_first(turn, false);
+		turn_first(turn);
 	} else {
 		flow->listed = false;
 		bpf_obj_drop(turn);
@@ -186,14 +159,9 @@ SEC("struct_ops/sfq_dequeue")
 struct sk_buff *sfq_dequeue(__u64 *ctx)
 {
 	struct Qdisc *sch = (void *)ctx[0];
-	struct sk_buff *skb;
 
 	bpf_loop(MAX_ROUNDS, serve, &sch, 0);
-	skb = bpf_kptr_xchg(&found, NULL);
-	if (!skb)
-		return NULL;
-	bpf_qdisc_bstats_update(sch, skb);
-	return skb;
+	return found_send(sch);
 }
 
 SEC("struct_ops/sfq_init")
@@ -205,37 +173,17 @@ int sfq_init(__u64 *ctx)
 	return 0;
 }
 
-static long drop_first(__unused u32 index, struct flow **lent)
-{
-	struct packet *packet = flow_pop(*lent);
-	struct sk_buff *skb;
-
-	if (!packet)
-		return 1;
-	skb = packet_unwrap(packet);
-	if (skb)
-		bpf_kfree_skb(skb);
-	return 0;
-}
-
 /* Take the next flow out of the list, and drop its packets. */
 static long drop_flow(__unused u32 index, __unused void *ctx)
 {
-	bool is_fresh;
-	struct turn *turn = turn_pop(&is_fresh);
+	struct turn *turn = turn_pop();
 	struct flow *flow;
-	u32 number;
 
 	if (!turn)
 		return 1;
-	number = turn->flow;
-	bpf_obj_drop(turn);
-	flow = bpf_map_lookup_elem(&flows, &number);
-	if (!flow)
-		return 0;
-	bpf_loop(flow->held, drop_first, &flow, 0);
-	flow->held = 0;
-	flow->listed = false;
+	flow = flow_drop(turn);
+	if (flow)
+		flow->listed = false;
 	return 0;
 }
 
