@@ -19,7 +19,7 @@ from ebpfvm.errors import EbpfvmError, Fault, InternalError, LoadError
 from ebpfvm.isa.disasm import disassemble
 from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.testing.inside import Escaped, Recorder, StateWatch, TooManyStates
-from ebpfvm.testing.ops_runs import QdiscMachine, machine
+from ebpfvm.testing.ops_runs import RETURNED, QdiscMachine, machine
 from ebpfvm.verifier import verify
 
 if TYPE_CHECKING:
@@ -131,13 +131,14 @@ def inside(program: Program, dialect: Dialect, inputs: Sequence[Given], judged: 
 def allowed(outcome: RunOutcome) -> bool:
     """Return whether verification cannot rule out this fault.
 
-    That is a run that is too long, one that is not modelled, and a pointer into a packet's struct in place of the
-    packet: Linux 7.2 accepts `bpf_dynptr_from_skb(skb + 8)`, and then reads other memory as if it were a packet.
+    That is a run that is too long, one that is not modelled, and what Linux 7.2 accepts by mistake: a pointer into a
+    packet's struct in place of the packet (`bpf_dynptr_from_skb(skb + 8)` reads other memory as if it were a packet),
+    and an enqueue program that returns its packet, which leaks.
     """
     if not isinstance(outcome.result, tuple):
         return False
     moved = "of sk_buff region" in outcome.fault and outcome.fault.find("where its start is needed") > 0
-    return outcome.result[0] == "budget" or "not supported" in outcome.fault or (
+    return outcome.result[0] in ("budget", RETURNED) or "not supported" in outcome.fault or (
         moved and "bpf_dynptr_from_skb" in outcome.fault)
 
 

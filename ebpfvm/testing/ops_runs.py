@@ -37,6 +37,12 @@ _DEVICE: Final = "eth0"
 ADDRESS: Final = -1
 """The result of a program that returns an address: memory has addresses on demand, so engines may differ in them."""
 
+OWN_PACKET: Final = -2
+"""The result of a program that returns the address of the packet that it was given."""
+
+RETURNED: Final = "returned"
+"""The kind of a leak of a packet that the program returned (see `laws.allowed`)."""
+
 
 class _Idle:
     """A member that does nothing."""
@@ -69,17 +75,18 @@ class OpsMachine(Machine):
     def __call__(self, given: Given) -> RunOutcome:
         """Run the program once and return the outcome; `result` is 1 for a packet that dequeue returns."""
         self._fill(given)
-        fault, result = "", 0
+        fault, result, returned = "", 0, False
         before, held = len(self.kernel.trace), self.kernel.refs.held
         skb = self.net.packet(given.data, **_fields(given))
         self.net.hand(skb, self.qdisc.holder)
         try:
             result = self._run(skb)
+            returned = result == OWN_PACKET and self.kernel.refs.held == held + 1
             self.kernel.refs.program_exit(held, self.program.name)
         except Fault as error:
-            fault, ended = str(error), (error.kind, error.pc)
+            fault, ended = str(error), (RETURNED if returned else error.kind, error.pc)
             self.kernel.refs.abandon(held, self.program.name)
-        maps = tuple(tuple(bytes(region.data) for region in found.values()) for found in self.maps)
+        maps = self._contents()
         names = self.kernel.refs.names
         live = tuple((obj.serial, tuple(names(obj))) for obj in self.kernel.refs.live())
         data = self._qdisc_view() + skb.tstamp.to_bytes(8, "little") + repr(self._rooted()).encode()
@@ -107,8 +114,8 @@ class OpsMachine(Machine):
             result = 1
             refs.move(sent, CTX_HOLDER, self.qdisc.holder)
             free.packets.append(sent)
-        elif result >> REGION_SHIFT in self.kernel.memory.regions:
-            result = ADDRESS
+        elif (place := self.kernel.memory.regions.get(result >> REGION_SHIFT)) is not None:
+            result = OWN_PACKET if place.owner is skb else ADDRESS
         for dropped in free.packets:
             structs.hide(dropped)
             dev.drop(dropped, self.qdisc.holder)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ebpfvm.errors import Fault, UsageError
 from ebpfvm.kernel import Kernel, SchBpfCtx, SkbCtx, XdpBuff, XdpCtx
 from ebpfvm.kernel.layouts import layout_of
+from ebpfvm.kernel.memory import BUFFER_IDS, REGION_SHIFT
 from ebpfvm.lazy_dataclasses import dataclass, field
 from ebpfvm.loaded import Loaded
 from ebpfvm.net import ETH_HLEN, ETH_P_8021Q, ETH_P_ARP, ETH_P_IP, ETH_P_IPV6
@@ -103,11 +104,29 @@ class Machine:
             result = self.run(context)
         except Fault as error:
             fault, ended = str(error), (error.kind, error.pc)
-        maps = tuple(tuple(bytes(region.data) for region in found.values()) for found in self.maps)
+        maps = self._contents()
         refs = self.kernel.refs
         held = tuple((obj.serial, tuple(refs.names(obj))) for obj in refs.live())
         return RunOutcome(ended if fault else result, packet.payload(), maps, tuple(self.kernel.trace[before:]), held,
                           fault)
+
+    def _contents(self) -> tuple[tuple[bytes, ...], ...]:
+        """Return the values of the maps; an address in an aligned word is told by the memory's name and the offset.
+
+        Memory is numbered when it is first asked for, so engines may differ in addresses, except in those of packets
+        and objects.
+        """
+        return tuple(tuple(self._comparable(bytes(region.data)) for region in found.values()) for found in self.maps)
+
+    def _comparable(self, data: bytes) -> bytes:
+        regions = self.kernel.memory.regions
+        words = [data[at:at + 8] for at in range(0, len(data), 8)]
+        for at, word in enumerate(words):
+            number = int.from_bytes(word, "little")
+            found = regions.get(number >> REGION_SHIFT) if number >> REGION_SHIFT < BUFFER_IDS else None
+            if found is not None and 0 <= number - found.base <= found.size:
+                words[at] = f"{found.name}+{number - found.base}".encode()
+        return b"".join(words)
 
     def _fill(self, given: Given) -> None:
         for index, items in given.maps.items():
