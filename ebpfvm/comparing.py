@@ -8,7 +8,7 @@ from array import array
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from ebpfvm.errors import EbpfvmError, UsageError
+from ebpfvm.errors import EbpfvmError, Fault, UsageError
 from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.scenario import Scenario
 from ebpfvm.sched.flow_report import PERCENTILES
@@ -71,6 +71,7 @@ def compare(qdiscs: Sequence[str | Object], **options: Any) -> list[ComparedTraf
 
     Raises:
         UsageError: an option is wrong, or a discipline cannot be used.
+        Fault: as for `ebpfvm.simulate`, or packets were lost or disposed of twice.
         EbpfvmError: a run fails, as for `ebpfvm.simulate`. A note of the error names the discipline.
     """
     if not options.get("flows") and options.get("pcap") is None:
@@ -87,6 +88,9 @@ def _one(qdisc: str | Object, options: Mapping[str, Any]) -> list[ComparedTraffi
             asked = Scenario.of(None, {**options, **_source(qdisc, options, folder),
                                        "prepare": lambda scene: scenes.append(scene.simulation)})
             result = run_scenario(asked)
+        if not result.ok:
+            raise Fault("account", f"{result.problem_count} packets were lost or disposed of twice: "
+                                   f"{result.problems[0].message}")
     except EbpfvmError as error:
         error.add_note(f"while {name!r} was compared")
         raise

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.cli import helptext, output
+from ebpfvm.cli.selection import add_scenario_options
 from ebpfvm.limits import Limits
 from ebpfvm.scenario import Scenario
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import argparse
 
     from ebpfvm.comparing import ComparedTraffic
+    from ebpfvm.scenario import CommandOption
 
 _DESCRIPTION: Final = """Run several queueing disciplines on the same traffic and link, and print what each does to
 each kind of traffic: packets out, share lost, throughput, delay, fairness among flows.
@@ -34,16 +36,14 @@ def add(subparsers: Any) -> None:
                               brief="run several queueing disciplines on the same traffic")
     parser.add_argument("qdisc", metavar="QDISC", nargs="+", help="an object, a script, or words of tc")
     groups = {name: parser.add_argument_group(name) for name in (*_GROUPS, "output")}
-    for name, default, option in _options():
-        start = [] if option.more.get("action") == "append" else default
-        groups[option.group].add_argument(f"--{name}", default=start, help=option.help, **option.more)
+    add_scenario_options(groups, _options())
     output.add_limit(groups["output"])
     shape = groups["output"].add_mutually_exclusive_group()
     shape.add_argument("--json", action="store_true", help=helptext.JSON)
     shape.add_argument("--csv", action="store_true", help="print comma-separated values with a line of names")
 
 
-def _options() -> list[tuple[str, Any, Any]]:
+def _options() -> list[tuple[str, object, CommandOption]]:
     return [(name, default, option) for name, default, option in Scenario.commands()
             if option.group in _GROUPS and name not in _NOT_HERE]
 

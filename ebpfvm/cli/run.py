@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.cli import helptext, output
 from ebpfvm.cli.interrupts import Interrupts
-from ebpfvm.cli.selection import add_kernel_options, open_object
+from ebpfvm.cli.selection import add_kernel_options, add_scenario_options, open_object
 from ebpfvm.errors import LimitError, UsageError
 from ebpfvm.escape import escape
 from ebpfvm.lazy_dataclasses import replace
@@ -63,9 +63,7 @@ def add(subparsers: Any) -> None:
                         help="eBPF object with sections sch_bpf/... or qdisc/... (RFC), or with a Qdisc_ops in "
                              ".struct_ops (mainline); optional with --tc")
     groups = {name: parser.add_argument_group(name) for name in ("traffic", "link", "programs", "output")}
-    for name, default, option in Scenario.commands():
-        start = [] if option.more.get("action") == "append" and default is not None else default
-        groups[option.group].add_argument(f"--{name.replace('_', '-')}", default=start, help=option.help, **option.more)
+    add_scenario_options(groups, Scenario.commands())
     program, out = groups["programs"], groups["output"]
     program.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], dest="variables",
                          help="set the initial value of a global variable, as in --set limit=50; may be repeated")

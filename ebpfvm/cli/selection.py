@@ -12,11 +12,13 @@ from ebpfvm.lazy_dataclasses import replace
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable, Mapping
 
     from ebpfvm.contract import Dialect
     from ebpfvm.isa.disasm import CallName
     from ebpfvm.isa.insn import Insn
     from ebpfvm.loader.object import Object, Program
+    from ebpfvm.scenario import CommandOption
 
 _TYPES: Final = {"tc": "sched_cls", "classifier": "sched_cls", "action": "sched_act", "act": "sched_act",
                  "socket": "socket_filter", "socket1": "socket_filter", "filter": "socket_filter"}
@@ -30,6 +32,13 @@ def add_kernel_options(parser: Any) -> None:
     parser.add_argument("--kconfig", metavar="FILE|NAME=VALUE", action="append", default=[],
                         help="kernel configuration that programs read with __kconfig: a file such as /boot/config-*, "
                              "or one value, as in CONFIG_HZ=250; may be repeated")
+
+
+def add_scenario_options(groups: Mapping[str, Any], options: Iterable[tuple[str, object, CommandOption]]) -> None:
+    """Declare options of a simulation (`ebpfvm.scenario.Scenario.commands`), each in its group."""
+    for name, default, option in options:
+        start = [] if option.more.get("action") == "append" and default is not None else default
+        groups[option.group].add_argument(f"--{name.replace('_', '-')}", default=start, help=option.help, **option.more)
 
 
 def open_object(path: str, kconfig: list[str]) -> Object:

@@ -18,9 +18,9 @@ from ebpfvm.errors import UsageError
 from ebpfvm.ints import U32_MAX, s32
 from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.senders.congestion import Ack
-from ebpfvm.sched.senders.control_laws import laws
+from ebpfvm.sched.senders.control_laws import law_named
 from ebpfvm.sched.senders.sender_report import SenderReport
-from ebpfvm.sched.senders.tcp_flows import HEADERS, Segments
+from ebpfvm.sched.senders.tcp_flows import HEADERS, STAMP, Segments
 from ebpfvm.sched.traffic import Frames
 from ebpfvm.sched.units import NSEC_PER_SEC
 
@@ -80,7 +80,7 @@ class Connection:
         self._size = spec.size - HEADERS
         self._end = None if spec.total is None else -(-spec.total // self._size)
         self.flow: Flow | None = None
-        self._begin = road.loop.now
+        self._begin = self._stop = road.loop.now
         self._una = self._next = 0  # the first segment that has not arrived; the first that was never sent
         self._got: set[int] = set()  # segments above `_una` that have arrived
         self._stamp = 0
@@ -279,11 +279,14 @@ def open_connections(road: Road, spec: TcpSpec, seed: int, group: int, delay: in
         delay: propagation delay of the link (ns), which is a part of the round-trip time.
 
     Raises:
-        UsageError: the round-trip time is shorter than the delay of the link.
+        UsageError: the round-trip time is shorter than the delay of the link, a frame is too short, or there is no such
+            law.
     """
     if spec.rtt < delay:
         raise UsageError(f"tcp: rtt={spec.rtt}ns is shorter than the delay of the link, {delay}ns")
-    make = laws()[spec.law]
+    if spec.size < HEADERS + STAMP:
+        raise UsageError(f"tcp: size={spec.size}: a frame has at least {HEADERS + STAMP} bytes")
+    make = law_named(spec.law)
     frames = Frames(spec.frames(make().ecn if spec.ecn is None else spec.ecn), group)
     made, loop, zero = [], road.loop, road.loop.now
     for index in range(spec.count):

@@ -14,7 +14,6 @@ from ebpfvm.sched.units import NSEC_PER_SEC, parse_size, parse_time
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LAWS: Final = ("reno", "cubic", "dctcp", "prague", "bbr")
 ECN: Final = {"off": 0, "on": 2, "l4s": 1}
 """The codepoint that the packets have (RFC 3168, RFC 9331)."""
 
@@ -77,10 +76,10 @@ def parse_tcp(text: str) -> TcpSpec:
     Raises:
         UsageError: a word is wrong; the message names it and what is expected.
     """
+    from ebpfvm.sched.senders.control_laws import law_named
     words = flow_words(text, _KEYS)
     law, ecn = words.get("cc", "cubic"), words.get("ecn")
-    if law not in LAWS:
-        raise UsageError(f"flows {text!r}: cc={law} is none of {', '.join(LAWS)}")
+    law_named(law)
     if ecn is not None and ecn not in ECN:
         raise UsageError(f"flows {text!r}: ecn={ecn} is none of {', '.join(ECN)}")
     size = frame_size(words.get("size", "1514b"), "tcp", HEADERS + STAMP)

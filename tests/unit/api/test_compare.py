@@ -13,7 +13,9 @@ import pytest
 import ebpfvm
 from ebpfvm.cli.main import main
 from ebpfvm.comparing import ComparedTraffic, compare, comparison_table
-from ebpfvm.errors import LoadError, UsageError
+from ebpfvm.errors import Fault, LoadError, UsageError
+from ebpfvm.isa.asm import assemble
+from ebpfvm.loader.object import Object, Program
 
 ROOT = Path(__file__).parents[3]
 PFIFO, WFQ = (str(ROOT / "samples" / "rfc" / f"{name}.o") for name in ("pfifo", "wfq"))
@@ -96,6 +98,15 @@ def test_what_cannot_be_compared_is_named(words: list[str], status: int, message
     out, err = capsys.readouterr()
     assert (code, out) == (status, "")
     assert message in err
+
+
+def test_a_discipline_that_loses_packets_is_no_row_of_a_table() -> None:
+    """It answers QUEUED and keeps nothing, which verifiers cannot see."""
+    programs = {hook: Program(name=hook, insns=assemble("r0 = 0; exit"), type="qdisc", attach=hook, license="GPL",
+                              section=f"sch_bpf/{hook}") for hook in ("enqueue", "dequeue")}
+    with pytest.raises(Fault, match=r"3 packets were lost or disposed of twice: packet 1 .* is lost") as error:
+        compare(["pfifo", Object("loses.o", programs, {}, "GPL", None)], flows=["cbr:rate=1mbit,packets=3"])
+    assert error.value.__notes__ == ["while 'loses.o' was compared"]
 
 
 def test_errors_are_those_of_a_run() -> None:

@@ -202,6 +202,13 @@ def test_a_round_trip_is_no_shorter_than_the_link() -> None:
         ebpfvm.simulate(PFIFO, flows=["tcp:rtt=5ms"], delay="10ms")
 
 
+@pytest.mark.parametrize(("spec", "message"), [(TcpSpec(law="vegas"), "cc=vegas is none of"),
+                                               (TcpSpec(size=60), "a frame has at least 62 bytes")])
+def test_a_specification_that_is_wrong_is_an_error_too(spec: TcpSpec, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        ebpfvm.simulate(PFIFO, flows=[spec])
+
+
 def test_the_report_names_each_connection() -> None:
     result = ebpfvm.simulate(PFIFO, flows=["tcp:cc=reno,bytes=30k"], rate="10mbit")
     text = result.text()
