@@ -151,12 +151,12 @@ def _dropper(w: Walk, percpu: bool) -> str:
 
 def counted(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
     """Check an object with a reference count (__refcounted_kptr)."""
+    if w.env.rules.counted_at_start and reg.type & r.BASE == r.BTF_ID:
+        regions.unmodified(w, reg, at)
     if not _is_object(reg):
         raise Refuse(p.ARGUMENT_TYPE, EINVAL, f"{_name(w, at)} is neither owning or non-owning ref")
     if not any(item.kind == "refcount" for item in reg.what.fields):
         raise Refuse(p.ARGUMENT_TYPE, EINVAL, f"{_name(w, at)} doesn't point to a type with bpf_refcount field")
-    if w.env.rules.counted_at_start:
-        regions.unmodified(w, reg, at)
     made.extra["object"] = reg
 
 

@@ -111,6 +111,7 @@ RESET(new_of_unknown) { sink = (u64)bpf_obj_new_impl(bpf_get_prandom_u32(), NULL
 RESET(new_of_number) { sink = (u64)bpf_obj_new_impl(__builtin_btf_type_id(*(u64 *)0, 0), NULL); }
 RESET(new_of_too_large) { sink = (u64)bpf_obj_new_impl(1ULL << 32, NULL); }
 ENQUEUE(refcount_of_packet) { SKB; FREE; sink = (u64)bpf_refcount_acquire(skb); DROP; return 1; }
+ENQUEUE(refcount_of_moved_packet) { SKB; FREE; sink = (u64)bpf_refcount_acquire((void *)skb + 8); DROP; return 1; }
 RESET(refcount_of_borrowed) {
 	struct counted *c, *d; SLOT;
 	if (!s) return;

@@ -351,6 +351,7 @@ NODE(helper_in_lock, bpf_spin_lock(&lock); total = bpf_ktime_get_ns(); bpf_spin_
 NODE(drop_in_lock, bpf_spin_lock(&lock); bpf_obj_drop(n); bpf_spin_unlock(&lock);)
 NODE(xchg_wrong_type, bpf_kptr_xchg(&n->skb, n);)
 NODE(refcount_without, struct node *m = bpf_refcount_acquire(n); bpf_obj_drop(n); if (m) bpf_obj_drop(m);)
+NODE(refcount_moved, struct node *m = bpf_refcount_acquire((void *)n + 8); bpf_obj_drop(n); if (m) bpf_obj_drop(m);)
 DEQUEUE(list) {
 	struct bpf_list_node *first; struct node *n; struct sk_buff *skb;
 	bpf_spin_lock(&lock); first = bpf_list_pop_front(&queue); bpf_spin_unlock(&lock);
