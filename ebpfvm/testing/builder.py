@@ -129,7 +129,10 @@ class FunctionDraft:
         low, high = s32(value), s32(value >> 32)
         self.emit(0x18, dst, src, 0, low)
         self.emit(0, 0, 0, 0, high)
-        self.known.regs[dst] = NUM
+        if src:  # an address, which nothing but calls may use
+            self.known.regs.pop(dst, None)
+        else:
+            self.known.regs[dst] = NUM
 
     def address(self, dst: int, off: int) -> None:
         """Append `dst = frame pointer + off`."""

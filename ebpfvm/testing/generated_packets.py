@@ -26,8 +26,8 @@ def direct_access(w: Writer) -> None:
     probe = w.free(avoid=(base, pkt, stop))
     if len({base, pkt, stop, probe}) < 4:
         return
-    w.emit(0x61, pkt, base, begin.off)
-    w.emit(0x61, stop, base, end.off)
+    for reg, item in ((pkt, begin), (stop, end)):
+        w.emit(0x79 if item.size == 8 else 0x61, reg, base, item.off)
     for reg in (pkt, stop, probe):
         w.known.regs.pop(reg, None)
     if rnd.random() < 0.3:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -50,7 +50,7 @@ def test_a_wrong_map_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         run_state_machine_as_test(machine(MapMachine), settings=settings(FEW, max_examples=60))
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_programs_packets_and_contexts_of_every_networking_type(data: st.DataObject) -> None:
     type = data.draw(st.sampled_from(NETWORKING))
