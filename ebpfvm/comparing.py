@@ -13,6 +13,7 @@ from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.scenario import Scenario
 from ebpfvm.sched.flow_report import PERCENTILES
 from ebpfvm.sched.flows import jain, percentile
+from ebpfvm.sched.text_tables import table_lines
 from ebpfvm.sched.traffic import DESTINATION, group_source
 from ebpfvm.sched.units import NSEC_PER_SEC, format_rate, format_time
 
@@ -148,11 +149,7 @@ _COLUMNS: Final = ("qdisc", "traffic", "flows", "out", "lost", "rate", "p50", "p
 
 def comparison_table(rows: Iterable[ComparedTraffic]) -> list[str]:
     """Return a table of the rows for people."""
-    cells = [_COLUMNS, *(
+    return table_lines([_COLUMNS, *(
         (row.qdisc, row.traffic, str(row.flows), str(row.out_packets), f"{row.lost:.2%}", format_rate(row.throughput),
          *(format_time(value) if row.out_packets else "-" for value in (row.p50, row.p90, row.p99, row.max)),
-         f"{row.fairness:.3f}") for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(_COLUMNS))]
-    return ["  ".join([line[0].ljust(widths[0]), line[1].ljust(widths[1]),
-                       *(cell.rjust(width) for cell, width in zip(line[2:], widths[2:], strict=True))])
-            for line in cells]
+         f"{row.fairness:.3f}") for row in rows)], left=2)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 
 from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.flows import jain, key_of, percentile
+from ebpfvm.sched.text_tables import table_lines
 from ebpfvm.sched.units import NSEC_PER_SEC, format_rate, format_time
 
 if TYPE_CHECKING:
@@ -121,13 +122,11 @@ def flow_table(flows: Sequence[FlowReport], width: int) -> list[str]:
                  for name in (*(f"p{percent}" for percent in PERCENTILES), "max")]
         rows.append((flow.flow, str(flow.in_packets), str(flow.out_packets), str(flow.drops), str(flow.out_bytes),
                      format_rate(flow.throughput), *times))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    widths[0] = max(12, min(widths[0], width - sum(widths[1:]) - 2 * (len(widths) - 1)))
-    return ["  ".join([_cut(row[0], widths[0]),
-                       *(cell.rjust(size) for cell, size in zip(row[1:], widths[1:], strict=True))]) for row in rows]
+    others = sum(max(len(row[column]) for row in rows) + 2 for column in range(1, len(_COLUMNS)))
+    return table_lines([(_cut(row[0], max(12, width - others)).ljust(12), *row[1:]) for row in rows], left=1)
 
 
 def _cut(text: str, width: int) -> str:
     """Return text with its middle cut out, because a flow's protocol and last port tell most."""
     tail = (width - 1) // 2
-    return text.ljust(width) if len(text) <= width else text[:width - 1 - tail] + "~" + text[-tail:]
+    return text if len(text) <= width else text[:width - 1 - tail] + "~" + text[-tail:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.lazy_tuples import NamedTuple
+from ebpfvm.sched.text_tables import table_lines
 from ebpfvm.sched.units import format_rate, format_time
 
 if TYPE_CHECKING:
@@ -46,11 +47,7 @@ def sender_table(senders: Sequence[SenderReport]) -> list[str]:
     """Return a table of the connections, below an empty line; nothing if there are none."""
     if not senders:
         return []
-    rows = [_COLUMNS, *(
+    return ["", *table_lines([_COLUMNS, *(
         (each.flow, each.law, format_rate(each.goodput), str(each.segments), str(each.again), str(each.timeouts),
          str(each.marks), format_time(each.srtt), f"{each.cwnd:.1f}",
-         "-" if each.finished is None else format_time(each.finished)) for each in senders)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    return ["", *("  ".join([row[0].ljust(widths[0]), row[1].ljust(widths[1]),
-                             *(cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True))])
-                  for row in rows)]
+         "-" if each.finished is None else format_time(each.finished)) for each in senders)], left=2)]
