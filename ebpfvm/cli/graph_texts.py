@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.disasm import kernel_text
 from ebpfvm.lazy_dataclasses import dataclass, field
+from ebpfvm.verifier.passes.subprogs import is_call, jump_target
 from ebpfvm.verifier.report.walk_tree import EXIT, PRUNED, REJECTED
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ebpfvm.loader.object import Program
     from ebpfvm.verifier.report.walk_tree import TreeRecorder, WalkedPath
 
+_EXIT: Final = c.BPF_JMP | c.BPF_EXIT
 _WIDE: Final = 72  # characters of a line
 _TALL: Final = 24  # lines of a box
 _COLOURS: Final = {"": "#ffffff", EXIT: "#e6f4e6", PRUNED: "#e8eef7", REJECTED: "#f9dede"}
@@ -70,42 +72,25 @@ def flow_graph(program: Program, call_name: CallName) -> Drawing:
 def _leaders(program: Program) -> set[int]:
     found = {0, *program.func_names, *(info.insn_off for info in program.func_info)}
     for pc, insn in enumerate(program.insns):
-        target = _target(program, pc)
+        target = pc + 1 + insn.imm if is_call(insn) else jump_target(pc, insn)
         if target is not None:
             found.add(target)
-        jumps = insn.code & 7 in (c.BPF_JMP, c.BPF_JMP32) and insn.code & 0xF0 != c.BPF_CALL
-        if jumps:
+        if insn.code == _EXIT or jump_target(pc, insn) is not None:
             found.add(pc + 1)
     return {pc for pc in found if 0 <= pc < len(program.insns)}
-
-
-def _target(program: Program, pc: int) -> int | None:
-    """Return the slot that a jump or a call of a function leads to."""
-    insn = program.insns[pc]
-    op = insn.code & 0xF0
-    if insn.code & 7 not in (c.BPF_JMP, c.BPF_JMP32) or op == c.BPF_EXIT:
-        return None
-    if op == c.BPF_CALL:
-        return pc + 1 + insn.imm if insn.src == c.BPF_PSEUDO_CALL else None
-    return pc + 1 + (insn.imm if insn.code == c.BPF_JMP32 | c.BPF_JA else insn.off)
 
 
 def _leaving(program: Program, start: int, end: int) -> Iterator[tuple[int, str, bool]]:
     """Yield the slots that a block leads to, with a label, and whether it is a call."""
     for pc in range(start, end):
-        insn = program.insns[pc]
-        if insn.code & 7 in (c.BPF_JMP, c.BPF_JMP32) and insn.code & 0xF0 == c.BPF_CALL:
-            target = _target(program, pc)
-            if target is not None:
-                yield target, "call", True
+        if is_call(program.insns[pc]):
+            yield pc + 1 + program.insns[pc].imm, "call", True
     last = program.insns[end - 1]
-    op = last.code & 0xF0
-    jumps = last.code & 7 in (c.BPF_JMP, c.BPF_JMP32) and op != c.BPF_CALL
-    target = _target(program, end - 1) if jumps else None
+    target, always = jump_target(end - 1, last), last.code & 0xF0 == c.BPF_JA
     if target is not None:
-        yield target, "" if op == c.BPF_JA else "yes", False
-    if not jumps or op not in (c.BPF_JA, c.BPF_EXIT):
-        yield end, "no" if jumps else "", False
+        yield target, "" if always else "yes", False
+    if last.code != _EXIT and not (always and target is not None):
+        yield end, "" if target is None else "no", False
 
 
 # -- the paths that were walked ---------------------------------------------------------------------------------------

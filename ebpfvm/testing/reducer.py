@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.insn import Insn
 from ebpfvm.lazy_dataclasses import dataclass, replace
+from ebpfvm.verifier.passes.subprogs import is_call, is_func_ref, jump_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     Shows = Callable[[Program], bool]
 
 MOST_TRIALS: Final = 4_000
-_PSEUDO_FUNC: Final = 4  # src_reg of a 64-bit immediate load of a function's address
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +94,7 @@ def _units(program: Program) -> list[_Unit]:
 
 def _target(insn: Insn, at: int) -> int | None:
     """Return the slot that an instruction refers to."""
-    cls, op = insn.code & 7, insn.code & 0xF0
-    if insn.is_ld_imm64:
-        return at + 1 + insn.imm if insn.src == _PSEUDO_FUNC else None
-    if cls not in (c.BPF_JMP, c.BPF_JMP32) or op == c.BPF_EXIT:
-        return None
-    if op == c.BPF_CALL:
-        return at + 1 + insn.imm if insn.src == 1 and not insn.code & c.BPF_X else None
-    return at + 1 + (insn.imm if insn.code == c.BPF_JMP32 | c.BPF_JA else insn.off)
+    return at + 1 + insn.imm if is_func_ref(insn) or is_call(insn) else jump_target(at, insn)
 
 
 def _put_together(program: Program, units: Sequence[_Unit]) -> Program | None:
