@@ -43,7 +43,7 @@ _ARGUMENTS: Final = {"e": ("o_skb", "SCH", "FREE"), "d": ("SCH",)}
 _CONTEXT: Final = re.compile(r"\bo_c\.(\w+)_object\b")
 _GIVEN: Final = re.compile(r"if r0 and .*o_c\.given = r0.*")
 _GIVES: Final = "(r0.address or r0.locate() if r0 else 0)"
-_PUT_ASIDE: Final = re.compile(r"\b(r\d+|s_\w+)\.put\((r\d+)\)")
+_PUT_ASIDE: Final = re.compile(r"\b(\w+)\.put\((\w+)\)")
 
 
 _WRITTEN: Final = re.compile(r"\b\w+\.(\w+) (?:[-+|&^]|<<|>>)?= ")

@@ -66,6 +66,15 @@ def test_a_packet_with_another_length_ends_a_fused_run() -> None:
     assert first == second
 
 
+def test_a_packet_that_the_program_has_put_aside_is_dropped() -> None:
+    """Enqueue of netem takes its packet and the list of packets to free from its stack when it drops the packet."""
+    found = set_variables(load(SAMPLES / "netem.o"), {"limit": 3})
+    fused, plain = (simulate(found, flows=["cbr:rate=20mbit,packets=60"], rate="8mbit", engine=engine)
+                    for engine in ("fused", "translate"))
+    assert fused == plain
+    assert plain.dropped > 4
+
+
 def test_a_member_without_loops_inserts_into_a_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EBPFVM_DUMP", str(tmp_path))
     fused, plain = (simulate(load(IN_TREE), flows=["cbr:rate=1mbit,packets=5"], rate="8mbit", engine=engine)
