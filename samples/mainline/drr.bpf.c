@@ -68,17 +68,15 @@ static __always_inline struct packet *flow_pop_affordable(struct flow *flow)
 }
 
 /* Serve the flow whose turn it is. Return 1 to stop: a packet is in `found`, or there is none. */
-static long serve(__unused __u32 index, __unused void *ctx)
+static long serve(__unused u32 index, struct Qdisc **sch)
 {
 	struct turn *turn = turn_pop();
 	struct packet *packet;
 	struct flow *flow;
-	u32 number;
 
 	if (!turn)
 		return 1;
-	number = turn->flow;
-	flow = bpf_map_lookup_elem(&flows, &number);
+	flow = turn_flow(turn);
 	if (!flow) {
 		bpf_obj_drop(turn);
 		return 0;
@@ -90,6 +88,7 @@ static long serve(__unused __u32 index, __unused void *ctx)
 		return 0;
 	}
 	flow->deficit -= packet->len;
+	count_out(*sch, packet->len);
 	if (--flow->held)
 		turn_first(turn);
 	else
@@ -102,15 +101,9 @@ SEC("struct_ops/drr_dequeue")
 struct sk_buff *drr_dequeue(__u64 *ctx)
 {
 	struct Qdisc *sch = (void *)ctx[0];
-	struct sk_buff *skb;
 
-	bpf_loop(MAX_ROUNDS, serve, NULL, 0);
-	skb = bpf_kptr_xchg(&found, NULL);
-	if (!skb)
-		return NULL;
-	count_out(sch, qdisc_pkt_len(skb));
-	bpf_qdisc_bstats_update(sch, skb);
-	return skb;
+	bpf_loop(MAX_ROUNDS, serve, &sch, 0);
+	return found_send(sch);
 }
 
 SEC("struct_ops/drr_init")
@@ -136,10 +129,7 @@ static long drop_flow(__unused __u32 index, __unused void *ctx)
 SEC("struct_ops/drr_reset")
 void drr_reset(__u64 *ctx)
 {
-	struct Qdisc *sch = (void *)ctx[0];
-
-	bpf_loop(FLOWS, drop_flow, NULL, 0);
-	sch->q.qlen = 0;
+	flows_reset((void *)ctx[0], drop_flow);
 }
 
 SEC("struct_ops/drr_destroy")

@@ -19,7 +19,7 @@ int edf_enqueue(__u64 *ctx)
 	struct bpf_sk_buff_ptr *to_free = (void *)ctx[2];
 
 	if (sch->q.qlen >= sch->limit)
-		return pifo_drop(sch, skb, to_free);
+		return drop(sch, skb, to_free);
 	return pifo_push(sch, skb, to_free, bpf_ktime_get_ns() + ((skb->priority & 15) + 1) * deadline_unit);
 }
 

@@ -20,10 +20,10 @@ int etf_enqueue(__u64 *ctx)
 
 	if (time < bpf_ktime_get_ns()) {
 		late++;
-		return pifo_drop(sch, skb, to_free);
+		return drop(sch, skb, to_free);
 	}
 	if (sch->q.qlen >= sch->limit)
-		return pifo_drop(sch, skb, to_free);
+		return drop(sch, skb, to_free);
 	return pifo_push(sch, skb, to_free, time);
 }
 

@@ -40,6 +40,13 @@ static __always_inline struct turn *turn_new(u32 flow)
 	return turn;
 }
 
+static __always_inline struct flow *turn_flow(const struct turn *turn)
+{
+	u32 number = turn->flow;
+
+	return bpf_map_lookup_elem(&flows, &number);
+}
+
 static __always_inline void turn_last(struct turn *turn)
 {
 	bpf_spin_lock(&lock);
@@ -92,6 +99,16 @@ static __always_inline struct packet *flow_pop(struct flow *flow)
 	return packet_pop(&flow->lock, &flow->packets);
 }
 
+/* In enqueue: drop a packet that was popped from a flow, because there is no room, and its object. */
+static __always_inline void shed_packet(struct Qdisc *sch, struct packet *packet, struct bpf_sk_buff_ptr *to_free)
+{
+	struct sk_buff *skb = packet_unwrap(packet);
+
+	sch->qstats.drops++;
+	if (skb)
+		bpf_qdisc_skb_drop(skb, to_free);
+}
+
 static long flow_drop_first(__unused u32 index, struct flow **lent)
 {
 	struct packet *packet = flow_pop(*lent);
@@ -105,16 +122,22 @@ static long flow_drop_first(__unused u32 index, struct flow **lent)
 /* For reset: drop a turn and the packets of its flow. Return the flow: the rest of its state is the discipline's. */
 static __always_inline struct flow *flow_drop(struct turn *turn)
 {
-	u32 number = turn->flow;
-	struct flow *flow;
+	struct flow *flow = turn_flow(turn);
 
 	bpf_obj_drop(turn);
-	flow = bpf_map_lookup_elem(&flows, &number);
 	if (!flow)
 		return NULL;
 	bpf_loop(flow->held, flow_drop_first, &flow, 0);
 	flow->held = 0;
 	return flow;
+}
+
+/* What reset has to do. `drop_next` takes a turn and calls flow_drop(); it returns 1 when no flow has one. */
+static __always_inline void flows_reset(struct Qdisc *sch, long (*drop_next)(u32 index, void *ctx))
+{
+	bpf_loop(FLOWS, drop_next, NULL, 0);
+	sch->q.qlen = 0;
+	sch->qstats.backlog = 0;
 }
 
 #endif

@@ -102,17 +102,13 @@ struct shed {
 static long shed_one(__unused u32 index, struct shed *shed)
 {
 	struct packet *packet = flow_pop(shed->flow);
-	struct sk_buff *skb;
 
 	if (!packet)
 		return 1;
 	flow_left(shed->flow, shed->sch, packet->len);
 	shed->done += packet->len;
-	shed->sch->qstats.drops++;
 	overlimit_drops++;
-	skb = packet_unwrap(packet);
-	if (skb)
-		bpf_qdisc_skb_drop(skb, shed->to_free);
+	shed_packet(shed->sch, packet, shed->to_free);
 	return shed->done >= shed->goal;
 }
 
@@ -237,12 +233,10 @@ static long serve(__unused u32 index, struct step *step)
 	bool is_fresh;
 	struct turn *turn = turn_next(&is_fresh);
 	struct flow *flow;
-	u32 number;
 
 	if (!turn)
 		return 1;
-	number = turn->flow;
-	flow = bpf_map_lookup_elem(&flows, &number);
+	flow = turn_flow(turn);
 	if (!flow) {
 		bpf_obj_drop(turn);
 		return 0;
@@ -312,11 +306,7 @@ static long drop_flow(__unused u32 index, __unused void *ctx)
 SEC("struct_ops/fq_codel_reset")
 void fq_codel_reset(__u64 *ctx)
 {
-	struct Qdisc *sch = (void *)ctx[0];
-
-	bpf_loop(FLOWS, drop_flow, NULL, 0);
-	sch->q.qlen = 0;
-	sch->qstats.backlog = 0;
+	flows_reset((void *)ctx[0], drop_flow);
 }
 
 SEC("struct_ops/fq_codel_destroy")

@@ -7,7 +7,7 @@
  *
  * Teaches: a tree in each element of a map, two levels of order.
  */
-#include "bpf_qdisc.h"
+#include "ranked.h"
 
 #define CLASSES 4
 #define FLOWS 1024 /* of each class */
@@ -18,13 +18,6 @@ const volatile __u32 weight0 = 1;
 const volatile __u32 weight1 = 1;
 const volatile __u32 weight2 = 1;
 const volatile __u32 weight3 = 1;
-
-struct ranked {
-	struct bpf_rb_node node;
-	struct sk_buff __kptr *skb;
-	u64 rank;
-	u32 len;
-};
 
 struct class {
 	struct bpf_spin_lock lock;
@@ -59,11 +52,6 @@ private(A) struct bpf_rb_root root __contains(entry, node);
 
 __u64 virtual_time;
 
-static bool smaller_packet(struct bpf_rb_node *a, const struct bpf_rb_node *b)
-{
-	return container_of(a, struct ranked, node)->rank < container_of(b, struct ranked, node)->rank;
-}
-
 static bool smaller_entry(struct bpf_rb_node *a, const struct bpf_rb_node *b)
 {
 	return container_of(a, struct entry, node)->rank < container_of(b, struct entry, node)->rank;
@@ -83,13 +71,6 @@ static __always_inline u32 weight_of(u32 class)
 	u32 weight = class == 0 ? weight0 : class == 1 ? weight1 : class == 2 ? weight2 : weight3;
 
 	return weight ? weight : 1;
-}
-
-static __always_inline int drop(struct Qdisc *sch, struct sk_buff *skb, struct bpf_sk_buff_ptr *to_free)
-{
-	sch->qstats.drops++;
-	bpf_qdisc_skb_drop(skb, to_free);
-	return NET_XMIT_DROP;
 }
 
 SEC("struct_ops/hpfq_enqueue")
@@ -117,37 +98,21 @@ int hpfq_enqueue(__u64 *ctx)
 	}
 	entry->class = number;
 	entry->rank = start_of(&class->finish, virtual_time, cost / weight_of(number));
-	ranked->len = len;
-	ranked->rank = start_of(finish, class->virtual_time, cost);
-	skb = bpf_kptr_xchg(&ranked->skb, skb);
-	if (skb)
-		bpf_qdisc_skb_drop(skb, to_free);
-	bpf_spin_lock(&class->lock);
-	bpf_rbtree_add(&class->pifo, &ranked->node, smaller_packet);
-	bpf_spin_unlock(&class->lock);
+	ranked_push(&class->lock, &class->pifo, ranked, sch, skb, to_free, start_of(finish, class->virtual_time, cost));
 	bpf_spin_lock(&lock);
 	bpf_rbtree_add(&root, &entry->node, smaller_entry);
 	bpf_spin_unlock(&lock);
-	sch->q.qlen++;
-	sch->qstats.backlog += len;
 	return NET_XMIT_SUCCESS;
 }
 
 /* Pop the next packet, which is the caller's, and uncount it. */
 static __always_inline struct sk_buff *pop(struct Qdisc *sch)
 {
-	struct bpf_rb_node *first;
-	struct ranked *ranked;
+	struct bpf_rb_node *first = tree_pop(&lock, &root);
 	struct entry *entry;
 	struct class *class;
-	struct sk_buff *skb;
 	u32 number;
 
-	bpf_spin_lock(&lock);
-	first = bpf_rbtree_first(&root);
-	if (first)
-		first = bpf_rbtree_remove(&root, first);
-	bpf_spin_unlock(&lock);
 	if (!first)
 		return NULL;
 	entry = container_of(first, struct entry, node);
@@ -155,34 +120,15 @@ static __always_inline struct sk_buff *pop(struct Qdisc *sch)
 	virtual_time = entry->rank;
 	bpf_obj_drop(entry);
 	class = bpf_map_lookup_elem(&classes, &number);
-	if (!class)
-		return NULL;
-	bpf_spin_lock(&class->lock);
-	first = bpf_rbtree_first(&class->pifo);
-	if (first)
-		first = bpf_rbtree_remove(&class->pifo, first);
-	bpf_spin_unlock(&class->lock);
-	if (!first)
-		return NULL;
-	ranked = container_of(first, struct ranked, node);
-	class->virtual_time = ranked->rank;
-	sch->q.qlen--;
-	sch->qstats.backlog -= ranked->len;
-	skb = bpf_kptr_xchg(&ranked->skb, NULL);
-	bpf_obj_drop(ranked);
-	return skb;
+	return class ? ranked_pop(&class->lock, &class->pifo, sch, &class->virtual_time) : NULL;
 }
 
 SEC("struct_ops/hpfq_dequeue")
 struct sk_buff *hpfq_dequeue(__u64 *ctx)
 {
 	struct Qdisc *sch = (void *)ctx[0];
-	struct sk_buff *skb = pop(sch);
 
-	if (!skb)
-		return NULL;
-	bpf_qdisc_bstats_update(sch, skb);
-	return skb;
+	return ranked_send(sch, pop(sch));
 }
 
 static long drop_first(__unused u32 index, struct Qdisc **sch)

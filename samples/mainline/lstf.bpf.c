@@ -24,7 +24,7 @@ int lstf_enqueue(__u64 *ctx)
 	u64 sending = qdisc_pkt_len(skb) * NSEC_PER_SEC / link_rate;
 
 	if (sch->q.qlen >= sch->limit)
-		return pifo_drop(sch, skb, to_free);
+		return drop(sch, skb, to_free);
 	return pifo_push(sch, skb, to_free, bpf_ktime_get_ns() + (skb->priority & 15) * slack_unit + sending);
 }
 

@@ -24,10 +24,10 @@ int netem_enqueue(__u64 *ctx)
 
 	if (loss && (u64)bpf_get_prandom_u32() * 1000000 >> 32 < loss) {
 		lost++;
-		return pifo_drop(sch, skb, to_free);
+		return drop(sch, skb, to_free);
 	}
 	if (sch->q.qlen >= sch->limit)
-		return pifo_drop(sch, skb, to_free);
+		return drop(sch, skb, to_free);
 	if (jitter)
 		time += (bpf_get_prandom_u32() * (2ULL * jitter + 1) >> 32) - jitter;
 	return pifo_push(sch, skb, to_free, time);

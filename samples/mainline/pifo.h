@@ -7,44 +7,21 @@
 #ifndef PIFO_H
 #define PIFO_H
 
-#include "bpf_qdisc.h"
-
-struct ranked {
-	struct bpf_rb_node node;
-	struct sk_buff __kptr *skb;
-	u64 rank;
-	u32 len;
-};
+#include "ranked.h"
 
 private(A) struct bpf_spin_lock lock;
 private(A) struct bpf_rb_root pifo __contains(ranked, node);
-
-static bool smaller_rank(struct bpf_rb_node *a, const struct bpf_rb_node *b)
-{
-	return container_of(a, struct ranked, node)->rank < container_of(b, struct ranked, node)->rank;
-}
 
 /* Push a packet that enqueue owns, and return what enqueue has to return. */
 static __always_inline int pifo_push(struct Qdisc *sch, struct sk_buff *skb, struct bpf_sk_buff_ptr *to_free, u64 rank)
 {
 	struct ranked *ranked = bpf_obj_new(struct ranked);
-	u32 len = qdisc_pkt_len(skb);
 
 	if (!ranked) {
 		bpf_qdisc_skb_drop(skb, to_free);
 		return NET_XMIT_DROP;
 	}
-	ranked->rank = rank;
-	ranked->len = len;
-	skb = bpf_kptr_xchg(&ranked->skb, skb);
-	/* Always NULL, since the object is new, but the verifier does not know. */
-	if (skb)
-		bpf_qdisc_skb_drop(skb, to_free);
-	bpf_spin_lock(&lock);
-	bpf_rbtree_add(&pifo, &ranked->node, smaller_rank);
-	bpf_spin_unlock(&lock);
-	sch->q.qlen++;
-	sch->qstats.backlog += len;
+	ranked_push(&lock, &pifo, ranked, sch, skb, to_free, rank);
 	return NET_XMIT_SUCCESS;
 }
 
@@ -65,42 +42,13 @@ static __always_inline u64 pifo_first_rank(void)
 /* Pop the packet of smallest rank, which is the caller's, and uncount it; NULL if there is none. */
 static __always_inline struct sk_buff *pifo_pop(struct Qdisc *sch, u64 *rank)
 {
-	struct bpf_rb_node *first;
-	struct ranked *ranked;
-	struct sk_buff *skb;
-
-	bpf_spin_lock(&lock);
-	first = bpf_rbtree_first(&pifo);
-	if (first)
-		first = bpf_rbtree_remove(&pifo, first);
-	bpf_spin_unlock(&lock);
-	if (!first)
-		return NULL;
-	ranked = container_of(first, struct ranked, node);
-	*rank = ranked->rank;
-	sch->q.qlen--;
-	sch->qstats.backlog -= ranked->len;
-	skb = bpf_kptr_xchg(&ranked->skb, NULL);
-	bpf_obj_drop(ranked);
-	return skb;
+	return ranked_pop(&lock, &pifo, sch, rank);
 }
 
 /* The end of dequeue: the first packet, counted. */
 static __always_inline struct sk_buff *pifo_send(struct Qdisc *sch, u64 *rank)
 {
-	struct sk_buff *skb = pifo_pop(sch, rank);
-
-	if (!skb)
-		return NULL;
-	bpf_qdisc_bstats_update(sch, skb);
-	return skb;
-}
-
-static __always_inline int pifo_drop(struct Qdisc *sch, struct sk_buff *skb, struct bpf_sk_buff_ptr *to_free)
-{
-	sch->qstats.drops++;
-	bpf_qdisc_skb_drop(skb, to_free);
-	return NET_XMIT_DROP;
+	return ranked_send(sch, pifo_pop(sch, rank));
 }
 
 static long pifo_drop_first(__unused u32 index, struct Qdisc **sch)

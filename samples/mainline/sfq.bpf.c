@@ -63,7 +63,6 @@ static __always_inline u32 drop_last(struct Qdisc *sch, struct bpf_sk_buff_ptr *
 	struct longest longest = {};
 	struct bpf_list_node *last;
 	struct packet *packet;
-	struct sk_buff *skb;
 	struct flow *flow;
 
 	bpf_loop(FLOWS, compare, &longest, 0);
@@ -78,10 +77,7 @@ static __always_inline u32 drop_last(struct Qdisc *sch, struct bpf_sk_buff_ptr *
 	packet = container_of(last, struct packet, link);
 	flow->held--;
 	count_out(sch, packet->len);
-	sch->qstats.drops++;
-	skb = packet_unwrap(packet);
-	if (skb)
-		bpf_qdisc_skb_drop(skb, to_free);
+	shed_packet(sch, packet, to_free);
 	return longest.flow;
 }
 
@@ -121,12 +117,10 @@ static long serve(__unused u32 index, struct Qdisc **sch)
 	struct turn *turn = turn_pop();
 	struct packet *packet;
 	struct flow *flow;
-	u32 number;
 
 	if (!turn)
 		return 1;
-	number = turn->flow;
-	flow = bpf_map_lookup_elem(&flows, &number);
+	flow = turn_flow(turn);
 	if (!flow) {
 		bpf_obj_drop(turn);
 		return 0;
@@ -190,11 +184,7 @@ static long drop_flow(__unused u32 index, __unused void *ctx)
 SEC("struct_ops/sfq_reset")
 void sfq_reset(__u64 *ctx)
 {
-	struct Qdisc *sch = (void *)ctx[0];
-
-	bpf_loop(FLOWS, drop_flow, NULL, 0);
-	sch->q.qlen = 0;
-	sch->qstats.backlog = 0;
+	flows_reset((void *)ctx[0], drop_flow);
 }
 
 SEC("struct_ops/sfq_destroy")

@@ -18,7 +18,7 @@ int srpt_enqueue(__u64 *ctx)
 	struct bpf_sk_buff_ptr *to_free = (void *)ctx[2];
 
 	if (sch->q.qlen >= sch->limit)
-		return pifo_drop(sch, skb, to_free);
+		return drop(sch, skb, to_free);
 	return pifo_push(sch, skb, to_free, skb->priority);
 }
 

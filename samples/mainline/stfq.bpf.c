@@ -33,7 +33,7 @@ int stfq_enqueue(__u64 *ctx)
 	u64 *finish = bpf_map_lookup_elem(&finishes, &flow), start;
 
 	if (!finish || sch->q.qlen >= sch->limit)
-		return pifo_drop(sch, skb, to_free);
+		return drop(sch, skb, to_free);
 	start = *finish > virtual_time ? *finish : virtual_time;
 	*finish = start + ((u64)qdisc_pkt_len(skb) << 16) / (share ? share : 1);
 	return pifo_push(sch, skb, to_free, start);
