@@ -27,6 +27,8 @@ _U32: Final = KEPT[:3] + KEPT[5:]
 _MEMORY: Final = re.compile(r"\b(?:LOAD|LOAD_PROBE|STORE|READ|READ_PROBE)\(")
 _ASKED: Final = re.compile(r"\b[A-Z]\w*\([^()]*\bSCH\b(?!\.)")  # a call that has the qdisc as an argument
 _NUMBER: Final = re.compile(r"\d+|0x[0-9a-f]+")
+_BARE: Final = re.compile(r"\(*(\w+)\)*")
+_QDISC: Final = re.compile(r"\bSCH\b(?!\.)")
 _FRAMES: Final = ("STACK.depth += 1", "STACK.depth -= 1")
 _ENTERS: Final = re.compile(r"\bf\d+\b|\bENTER\b")
 
@@ -42,6 +44,7 @@ class MemberForm:
     def __init__(self, constants: dict[str, str], calls: dict[str, str]) -> None:
         self._constants, self._calls = constants, calls
         self._kept: set[str] = set()
+        self._hidden = False  # whether a variable may be the qdisc where a line uses it
 
     @property
     def saved(self) -> str:
@@ -59,6 +62,7 @@ class MemberForm:
             known = _constants(graph.entry, code)
             code = {start: self._block(block, dict(known[start])) for start, block in code.items()}
             code = _decided(graph.entry, code)
+        self._hidden |= _hides_qdisc(graph.entry, code)
         return _without_frames(code)
 
     def _block(self, block: BlockCode, known: dict[str, str]) -> BlockCode:
@@ -74,7 +78,7 @@ class MemberForm:
     def keep(self, members: Iterable[dict[int, BlockCode]]) -> None:
         """Keep the counters in variables, if nothing in the members may look at them in memory."""
         texts = [text for code in members for block in code.values() for text in _seen(block)]
-        if not any(looks_at_memory(text) or _ASKED.search(text) for text in texts):
+        if not self._hidden and not any(looks_at_memory(text) or _ASKED.search(text) for text in texts):
             self._kept = {name for name in KEPT for text in texts if f"SCH.kernel_view.{name}" in text}
 
     def with_kept(self, code: dict[int, BlockCode]) -> dict[int, BlockCode]:
@@ -151,8 +155,37 @@ def _take_note(line: Stmt, known: dict[str, str]) -> None:
     """Take note of what a line assigns."""
     for name in filter(None, (line.writes, *line.also)):
         known.pop(name, None)
-    if line.writes and not line.also and (line.value in _OBJECTS or _NUMBER.fullmatch(line.value)):
-        known[line.writes] = line.value
+    value = _bare(line.value)
+    if line.writes and not line.also and (value in _OBJECTS or _NUMBER.fullmatch(value)):
+        known[line.writes] = value
+
+
+def _bare(text: str) -> str:
+    """Return a text without parentheses if it is one name or number."""
+    found = _BARE.fullmatch(text)
+    return found[1] if found else text
+
+
+def _hides_qdisc(entry: int, code: dict[int, BlockCode]) -> bool:
+    """Return whether some line uses a variable that may be the qdisc there; to copy it is no use."""
+    known: dict[int, set[str]] = {entry: set()}
+    work = [entry]
+    while work:
+        start = work.pop()
+        block, names = code[start], set(known[start])
+        for line in block.lines:
+            copied = bool(line.writes) and (_bare(line.value) in names or _QDISC.search(line.value) is not None)
+            if not names.isdisjoint(line.reads) and _bare(line.value) not in names:
+                return True
+            names.difference_update((line.writes, *line.also))
+            names |= {line.writes} if copied else set()
+        if not names.isdisjoint(reads_of(block.condition) | reads_of(block.result or "")):
+            return True
+        for succ in block.succs:
+            if succ not in known or not names <= known[succ]:
+                known[succ] = known.get(succ, set()) | names
+                work.append(succ)
+    return False
 
 
 def _constants(entry: int, code: dict[int, BlockCode]) -> dict[int, dict[str, str]]:
@@ -163,8 +196,8 @@ def _constants(entry: int, code: dict[int, BlockCode]) -> dict[int, dict[str, st
         start = work.pop()
         here = dict(known[start])
         for line in code[start].lines:
-            if line.value in here:
-                line = line._replace(value=here[line.value])
+            if (name := _bare(line.value)) in here:
+                line = line._replace(value=here[name])
             _take_note(line, here)
         for succ in code[start].succs:
             before = known.get(succ)

@@ -10,11 +10,14 @@ import pytest
 
 from ebpfvm.api import load, simulate
 from ebpfvm.engine.translate import inlining
+from ebpfvm.engine.translate.flow_graph import FlowGraph
+from ebpfvm.engine.translate.statements import BlockCode, assign, effect
 from ebpfvm.errors import Fault
 from ebpfvm.kernel.skb import SkBuff
 from ebpfvm.limits import Limits
 from ebpfvm.loader.variables import set_variables
 from ebpfvm.scenario import Scene
+from ebpfvm.sched.fused.member_form import MemberForm
 from ebpfvm.sched.fused.object_facts import ObjectFacts, decided
 from ebpfvm.sched.packet import build
 from ebpfvm.sched.simulation import BOOT_NS
@@ -73,6 +76,26 @@ def test_a_packet_that_the_program_has_put_aside_is_dropped() -> None:
                     for engine in ("fused", "translate"))
     assert fused == plain
     assert plain.dropped > 4
+
+
+def test_the_qdisc_may_come_from_the_stack() -> None:
+    """A callback of drr gets the qdisc through its stack, and counts what has left in the fused run's variables."""
+    found = set_variables(load(SAMPLES / "drr.o"), {"limit": 5})
+    fused, plain = (simulate(found, flows=["cbr:rate=20mbit,packets=60"], rate="8mbit", engine=engine)
+                    for engine in ("fused", "translate"))
+    assert fused == plain
+    assert plain.dropped < 50
+
+
+@pytest.mark.parametrize(("other", "saved"), [("(SCH)", "KVIEW.qlen = K_qlen; "), ("r9", "")])
+def test_counters_stay_in_memory_if_some_variable_may_be_the_qdisc(other: str, saved: str) -> None:
+    code = {0: BlockCode([assign("r1", "SCH", 0)], "r5", frozenset({"r5"}), 0, None, (1, 2)),
+            1: BlockCode([assign("r1", other, 1)], "", frozenset(), 1, None, (2,)),
+            2: BlockCode([effect("SCH.kernel_view.qlen = 3", 2), effect("r1.kernel_view.qlen = 5", 2)], "",
+                         frozenset(), 2, "0", ())}
+    form = MemberForm({}, {})
+    form.keep([form.changed(FlowGraph(0, {}), code)])
+    assert form.saved == saved
 
 
 def test_a_member_without_loops_inserts_into_a_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
