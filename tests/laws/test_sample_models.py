@@ -9,16 +9,18 @@ import os
 from functools import lru_cache
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
 
 import pytest
 
 from ebpfvm.loader.object import Object
 from ebpfvm.loader.open import load
 from ebpfvm.loader.variables import set_variables
-from tests.laws.models.bottleneck import WAYS, Model, actual, expected
+from tests.laws.models import pairs
+from tests.laws.models.bottleneck import Model
 from tests.laws.models.flow_queues import Drr, Fq, Prio
 from tests.laws.models.one_queue import Codel, Fifo, Pacer
+from tests.laws.models.pairs import Pair
+from tests.laws.models.ranked import Priority, Shaper
 from tests.laws.models.traffic import traffic
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -26,18 +28,12 @@ COUNT = int(os.environ.get("EBPFVM_PROGRAMS", "3"))
 SEED = int(os.environ.get("EBPFVM_SEED", "0"))
 
 
-class Pair(NamedTuple):
-    """A model, its object below samples, values to try for the variables of both, and how many packets are stamped."""
-
-    model: type[Model]
-    path: str
-    values: dict[str, tuple[int, ...]]
-    stamped: float = 0
-
-
 PAIRS = {
     "fifo": Pair(Fifo, "mainline/fifo", {"limit": (1, 3, 20)}),
     "pfifo": Pair(Fifo, "rfc/pfifo", {"limit": (1, 3, 20)}),
+    "pifo_prio": Pair(Priority, "rfc/pifo_prio", {"limit": (1, 3, 20)}),
+    "shaper": Pair(Shaper, "rfc/shaper", {
+        "limit": (3, 20), "rate": (20_000, 125_000, 1_250_000), "burst": (100, 3000, 20_000)}),
     "pacer": Pair(Pacer, "mainline/pacer", {"limit": (3, 20), "rate": (20_000, 125_000, 1_250_000, 5_000_000)}),
     "codel": Pair(Codel, "mainline/codel", {
         "limit": (5, 50), "target": (100_000, 5_000_000), "interval": (1_000_000, 20_000_000), "mtu": (0, 1514)}),
@@ -59,8 +55,7 @@ def prepared(path: str, variables: tuple[tuple[str, int], ...]) -> Object:
 def chosen(name: str, number: int) -> tuple[Object, Model]:
     """Return object and model with some of the variables set; ten patterns share one choice."""
     pair, draw = PAIRS[name], Random(f"{name} {number // 10}")
-    variables: dict[str, Any] = {name: draw.choice(values) for name, values in pair.values.items()
-                                 if draw.random() < .7}
+    variables = pair.variables(draw)
     return prepared(pair.path, tuple(variables.items())), pair.model(**variables)
 
 
@@ -69,11 +64,7 @@ def differences(name: str, number: int) -> list[str]:
     draw = Random(number)
     found, model = chosen(name, number)
     arrivals = traffic(draw, stamped=PAIRS[name].stamped * draw.random())
-    runs = [actual(found, arrivals, way) for way in WAYS]
-    fates = expected(model, arrivals, runs[0][1])
-    return [f"{name} {number}, {way}, packet {packet + 1}: {got} instead of {right}"
-            for way, (seen, _) in zip(WAYS, runs, strict=True)
-            for packet, (got, right) in enumerate(zip(seen, fates, strict=True)) if got != right]
+    return pairs.differences(f"{name} {number}", found, model, arrivals)
 
 
 @pytest.mark.parametrize("name", PAIRS)

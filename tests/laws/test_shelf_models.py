@@ -8,29 +8,20 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
 
 import pytest
 
 from ebpfvm.loader.open import load
 from ebpfvm.loader.variables import set_variables
-from tests.laws.models import coupled_queues, fair_queues, queue_management, ranked
-from tests.laws.models.bottleneck import WAYS, Arrival, Model, Traffic, actual, expected
+from tests.laws.models import coupled_queues, fair_queues, pairs, queue_management, ranked
+from tests.laws.models.bottleneck import WAYS, Arrival, Traffic
+from tests.laws.models.pairs import Pair
 from tests.laws.models.traffic import traffic
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 COUNT = int(os.environ.get("EBPFVM_PROGRAMS", "1"))
 SEED = int(os.environ.get("EBPFVM_SEED", "0"))
 MS = 1_000_000
-
-
-class Discipline(NamedTuple):
-    """A model, an object below samples, values to try for the variables of both, and how many packets are stamped."""
-
-    model: type[Model]
-    path: str
-    values: dict[str, tuple[int, ...]]
-    stamped: float = 0
 
 
 _CODEL = {"target": (100_000, 5 * MS), "interval": (MS, 20 * MS), "mtu": (0, 1514)}
@@ -42,37 +33,37 @@ _NETEM = {"limit": (3, 30), "delay": (5 * MS, 50 * MS), "jitter": (0, 100_000, 5
 _EDF = {"limit": (5, 30), "drop_late": (0, 1), "deadline_unit": (MS, 20 * MS)}
 _LSTF = {"limit": (5, 30), "link_rate": (50_000, 1_000_000), "slack_unit": (100_000, 20 * MS)}
 SHELF = {
-    "bfifo": Discipline(queue_management.Bfifo, "mainline/bfifo", {"limit": (1000, 6000, 20_000)}),
-    "tbf": Discipline(queue_management.Tbf, "mainline/tbf", {
+    "bfifo": Pair(queue_management.Bfifo, "mainline/bfifo", {"limit": (1000, 6000, 20_000)}),
+    "tbf": Pair(queue_management.Tbf, "mainline/tbf", {
         "rate": (20_000, 100_000, 1_000_000), "burst": (1000, 1600, 6000), "peakrate": (0, 150_000, 1_000_000),
         "mtu": (1250, 1600), "limit": (4000, 20_000)}),
-    "red": Discipline(queue_management.Red, "mainline/red", _RED),
-    "rfc red": Discipline(queue_management.MarkingRed, "rfc/red", _RED),
-    "pie": Discipline(queue_management.Pie, "mainline/pie", _PIE),
-    "rfc pie": Discipline(queue_management.MarkingPie, "rfc/pie", _PIE),
-    "sfq": Discipline(fair_queues.Sfq, "mainline/sfq", {
+    "red": Pair(queue_management.Red, "mainline/red", _RED),
+    "rfc red": Pair(queue_management.MarkingRed, "rfc/red", _RED),
+    "pie": Pair(queue_management.Pie, "mainline/pie", _PIE),
+    "rfc pie": Pair(queue_management.MarkingPie, "rfc/pie", _PIE),
+    "sfq": Pair(fair_queues.Sfq, "mainline/sfq", {
         "limit": (5, 20, 127), "depth": (4, 127), "quantum": (100, 700, 1514), "perturb": (0, 20 * MS)}),
-    "fq_codel": Discipline(fair_queues.FqCodel, "mainline/fq_codel", {
+    "fq_codel": Pair(fair_queues.FqCodel, "mainline/fq_codel", {
         "limit": (5, 20, 10240), "quantum": (100, 300, 1514), "drop_batch": (1, 4, 64), **_CODEL}),
-    "dualpi2": Discipline(coupled_queues.DualPi2, "rfc/dualpi2", {
+    "dualpi2": Pair(coupled_queues.DualPi2, "rfc/dualpi2", {
         "limit": (5000, 20_000), "target": (500, 15_000), "period": (MS, 16 * MS), "time_shift": (0, 3000, 50_000),
         "min_wait": (0, 800), "wait_range": (1, 400, 5000), "coupling": (1, 2)}),
-    "cake": Discipline(coupled_queues.SmallCake, "rfc/cake", {
+    "cake": Pair(coupled_queues.SmallCake, "rfc/cake", {
         "rate": (0, 50_000, 400_000), "overhead": (0, 38), "quantum": (100, 300, 1514), "limit": (5, 20, 1000),
         "by_host": (0, 1), **_CODEL}),
-    "lstf": Discipline(ranked.Lstf, "mainline/lstf", _LSTF),
-    "rfc lstf": Discipline(ranked.Lstf, "rfc/lstf", _LSTF),
-    "edf": Discipline(ranked.Edf, "mainline/edf", _EDF),
-    "rfc edf": Discipline(ranked.Edf, "rfc/edf", _EDF),
-    "srpt": Discipline(ranked.Srpt, "mainline/srpt", {"limit": (5, 30)}),
-    "pfabric": Discipline(ranked.Pfabric, "rfc/pfabric", {"limit": (1, 5, 24)}),
-    "stfq": Discipline(ranked.Stfq, "mainline/stfq", {"limit": (5, 30), "weighted": (0, 1)}),
-    "rfc stfq": Discipline(ranked.Stfq, "rfc/stfq", {"limit": (5, 30), "weighted": (0, 1)}),
-    "hpfq": Discipline(ranked.Hpfq, "mainline/hpfq", {"limit": (5, 30), "weight0": (1, 3), "weight2": (1, 5)}),
-    "etf": Discipline(ranked.Etf, "mainline/etf", {"limit": (5, 30), "delta": (0, 100_000, 2 * MS)}, stamped=.8),
-    "netem": Discipline(ranked.Netem, "mainline/netem", _NETEM),
-    "rfc netem": Discipline(ranked.Netem, "rfc/netem", _NETEM),
-    "choke": Discipline(ranked.Choke, "rfc/choke", _RED),
+    "lstf": Pair(ranked.Lstf, "mainline/lstf", _LSTF),
+    "rfc lstf": Pair(ranked.Lstf, "rfc/lstf", _LSTF),
+    "edf": Pair(ranked.Edf, "mainline/edf", _EDF),
+    "rfc edf": Pair(ranked.Edf, "rfc/edf", _EDF),
+    "srpt": Pair(ranked.Srpt, "mainline/srpt", {"limit": (5, 30)}),
+    "pfabric": Pair(ranked.Pfabric, "rfc/pfabric", {"limit": (1, 5, 24)}),
+    "stfq": Pair(ranked.Stfq, "mainline/stfq", {"limit": (5, 30), "weighted": (0, 1)}),
+    "rfc stfq": Pair(ranked.Stfq, "rfc/stfq", {"limit": (5, 30), "weighted": (0, 1)}),
+    "hpfq": Pair(ranked.Hpfq, "mainline/hpfq", {"limit": (5, 30), "weight0": (1, 3), "weight2": (1, 5)}),
+    "etf": Pair(ranked.Etf, "mainline/etf", {"limit": (5, 30), "delta": (0, 100_000, 2 * MS)}, stamped=.8),
+    "netem": Pair(ranked.Netem, "mainline/netem", _NETEM),
+    "rfc netem": Pair(ranked.Netem, "rfc/netem", _NETEM),
+    "choke": Pair(ranked.Choke, "rfc/choke", _RED),
 }
 
 
@@ -87,14 +78,10 @@ def coloured(draw: Random, before: Traffic) -> Traffic:
 def differences(name: str, number: int, ways: tuple[str, ...] = WAYS) -> list[str]:
     """Return where a sample differs from its model for one pattern of traffic."""
     draw, item = Random(f"{name} {number}"), SHELF[name]
-    variables: dict[str, Any] = {key: draw.choice(values) for key, values in item.values.items() if draw.random() < .7}
+    variables = item.variables(draw)
     found = set_variables(load(SAMPLES / f"{item.path}.o"), variables)
     arrivals = coloured(draw, traffic(draw, stamped=item.stamped))
-    runs = [actual(found, arrivals, way) for way in ways]
-    fates = expected(item.model(**variables), arrivals, runs[0][1])
-    return [f"{name} {number} {variables}, {way}, packet {packet + 1}: {got} instead of {right}"
-            for way, (seen, _) in zip(ways, runs, strict=True)
-            for packet, (got, right) in enumerate(zip(seen, fates, strict=True)) if got != right]
+    return pairs.differences(f"{name} {number} {variables}", found, item.model(**variables), arrivals, ways)
 
 
 @pytest.mark.parametrize("name", SHELF)

@@ -61,11 +61,15 @@ class Edf(Pifo):
         return super().dequeue(now)
 
 
-class Srpt(Pifo):
-    """Shortest remaining time first: the rank is in the packet."""
+class Priority(Pifo):
+    """The smallest priority first."""
 
     def rank(self, packet: Packet, now: int) -> int:
         return packet.priority
+
+
+class Srpt(Priority):
+    """Shortest remaining time first: the packet says as its priority what remains."""
 
 
 class Stfq(Pifo):
@@ -154,6 +158,25 @@ class Netem(Pifo):
             self.drop(packet)
         else:
             super().enqueue(packet, now)
+
+    def dequeue(self, now: int) -> Packet | None:
+        if self.queue and self.queue[0][0] > now:
+            self.wake(self.queue[0][0])
+            return None
+        return super().dequeue(now)
+
+
+class Shaper(Pifo):
+    """A token bucket, full at first: a packet leaves when the bucket has its bytes, at `rate` bytes a second."""
+
+    def __init__(self, limit: int = 1000, rate: int = 250_000, burst: int = 10_000) -> None:
+        super().__init__(limit)
+        self.pace, self.saved = rate, burst * SECOND // rate
+        self.full_at = 0
+
+    def rank(self, packet: Packet, now: int) -> int:
+        self.full_at = max(self.full_at, now) + packet.size * SECOND // self.pace
+        return self.full_at - self.saved
 
     def dequeue(self, now: int) -> Packet | None:
         if self.queue and self.queue[0][0] > now:
