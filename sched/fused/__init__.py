@@ -10,7 +10,7 @@ loop, `renamed` and `global_variables` prepare the programs, `glue` (for the RFC
 struct_ops) add what qdisc and device do to their blocks. For the RFC's programs `specialised` replaces statements by
 what is usual on the way to them (`path_facts`; `reference_steps` and `map_steps` know how, `map_code` has the maps),
 and for members `member_form`, `object_calls` and `object_paths` do so (`object_lines`, `object_facts`,
-`object_stores`, `object_tidy`). `run_source` writes the function, with
-`falling` and `budget_places`, `fused_run` has what it calls, and `fused_packet` makes the class of its packets.
+`object_stores`, `object_tidy`). `run_source` writes the function (`ops_source` that for members), with `falling` and
+`budget_places`, `fused_run` has what it calls, and `fused_packet` makes the class of its packets.
 `specialised` looks at code as trees of `ast` (`parsed`), `object_lines` as text.
 """

@@ -19,7 +19,6 @@ from ebpfvm.sched.device import NetDevice
 from ebpfvm.sched.fused.fused_packet import UNUSUAL, packet_class
 from ebpfvm.sched.fused.fused_run import FusedRun
 from ebpfvm.sched.fused.glue import needs_context
-from ebpfvm.sched.fused.ops_glue import needs_address
 from ebpfvm.sched.fused.run_source import HOOKS, RunSource
 from ebpfvm.sched.sch_bpf import SchBpf
 from ebpfvm.sched.sch_struct_ops import SchStructOps
@@ -49,7 +48,7 @@ def run_fused(simulation: Simulation, until: int | None) -> str:
         return str(refusal)
     run = FusedRun(simulation, simulation.device.qdisc, until)  # type: ignore[arg-type]
     try:
-        function = _compiled(run, RunSource(run, programs, bodies, _packets(run)))
+        function = _compiled(run, _source(run)(run, programs, bodies, _packets(run)))
     except (TooDeep, RecursionError):
         run.leave()
         return "its programs are nested too deeply for Python"
@@ -89,6 +88,7 @@ def _parts(simulation: Simulation) -> tuple[tuple[TranslatedRun, TranslatedRun],
     bodies = []
     for program, hook in zip((first, second), HOOKS, strict=True):
         if isinstance(qdisc, SchStructOps):
+            from ebpfvm.sched.fused.ops_glue import needs_address
             layout = qdisc.layouts[hook]
             body = body_of(program.prog, layout)
             needs = needs_address(body, hook[0], tuple(layout.fields))
@@ -100,6 +100,14 @@ def _parts(simulation: Simulation) -> tuple[tuple[TranslatedRun, TranslatedRun],
             raise NotFused(f"program {program.prog.name}: {refusal}")
         bodies.append(body)
     return (first, second), (bodies[0], bodies[1])
+
+
+def _source(run: FusedRun) -> type[RunSource]:
+    """Return what writes the function."""
+    if run.folds:
+        return RunSource
+    from ebpfvm.sched.fused.ops_source import OpsSource
+    return OpsSource
 
 
 def _packets(run: FusedRun) -> type[Packet]:

@@ -22,11 +22,8 @@ from ebpfvm.sched.fused.fused_steps import LOAD, SAVE
 from ebpfvm.sched.fused.global_variables import Globals
 from ebpfvm.sched.fused.glue import OUTSIDE, Glue
 from ebpfvm.sched.fused.map_code import Views
-from ebpfvm.sched.fused.ops_glue import ARRIVES, OpsCalls, OpsGlue, prepared
 from ebpfvm.sched.fused.renamed import Renamed, texts_of, with_texts
 from ebpfvm.sched.fused.untouched import untouched
-from ebpfvm.sched.sch_bpf import SchBpf
-from ebpfvm.sched.sch_struct_ops import SchStructOps
 from ebpfvm.sched.simulation import BOOT_NS, PROGRESS_EVERY
 
 if TYPE_CHECKING:
@@ -34,11 +31,11 @@ if TYPE_CHECKING:
     from ebpfvm.engine.translate.program_body import ProgramBody
     from ebpfvm.maps.rbtree import Rbtree
     from ebpfvm.sched.account import Packet
-    from ebpfvm.sched.fused.flow_steps import FlowSteps, hashed
     from ebpfvm.sched.fused.fused_run import FusedRun
     from ebpfvm.sched.fused.glue import Site
     from ebpfvm.sched.fused.member_form import MemberForm
     from ebpfvm.sched.fused.object_calls import ObjectCalls
+    from ebpfvm.sched.fused.ops_glue import OpsGlue
 
 HOOKS: Final = "enqueue", "dequeue"
 
@@ -56,7 +53,7 @@ _LABELLED: Final = ("if data is not last_data:", "    last_data = data", "    fl
 
 
 class RunSource:
-    """The source of a run's function.
+    """The source of a run's function, for the RFC's qdisc (`OpsSource` is for those of struct_ops).
 
     Args:
         run: the run.
@@ -68,7 +65,12 @@ class RunSource:
         names: what the code refers to.
         sites: where the programs run.
         lines: the lines, each with its origin.
+        arrives: region and references of a packet that arrives.
+        clock: what sets the clock, if the programs may look at it at any time.
     """
+
+    arrives: tuple[str, str] = "None", "OWN"
+    clock: tuple[str, ...] = ()
 
     def __init__(self, run: FusedRun, programs: tuple[TranslatedRun, TranslatedRun],
                  bodies: tuple[ProgramBody, ProgramBody], packet: type[Packet]) -> None:
@@ -84,15 +86,10 @@ class RunSource:
         self.globals = Globals(chain.from_iterable(map(texts_of, found)), run.kernel.memory)
         self.bodies = [with_texts(body, self.globals.changed) for body in found]
         self.lines: list[Line] = []
-        self.untouched = isinstance(run.qdisc, SchBpf) and untouched(bodies)
+        self.untouched = run.folds and untouched(bodies)
         self.pooled = self.untouched and run.account.log is None
         self.kept: tuple[MemberForm | ObjectCalls, ...] = ()
-        self._ops = isinstance(run.qdisc, SchStructOps)
-        self._region, self._refs = ARRIVES if self._ops else ("None", "OWN")
-        first, second = self._glue(0), self._glue(1)
-        if isinstance(first, OpsGlue) and isinstance(second, OpsGlue):
-            self.kept = prepared(first, second, run)
-            self.names |= self.kept[1].names
+        first, second = self._glues()
         self.sites = first.enqueue(), second.dequeue(self._send())
         if not any("armed = " in line.text for block in self.sites[1].code.values() for line in block.lines):
             run.watchdog = None  # it is never set in the function
@@ -120,7 +117,7 @@ class RunSource:
         def hand_over(skb: Any) -> None:
             refs.give(skb, CTX_HOLDER)
 
-        found = OpsCalls(run, run.qdisc, self.programs).names() if isinstance(run.qdisc, SchStructOps) else {}
+        found: dict[str, Any] = {}
         for program, suffix in zip(self.programs, "ed", strict=True):
             found |= {f"BUDGET{suffix}": program.budget, f"LEAVE{suffix}": program.leave}
         return {**found, **self.programs[0].runtime(), "OWN": self.holder.unit, "HOLDER": run.qdisc.holder,
@@ -223,7 +220,7 @@ class RunSource:
         """Write what happens when the last bit of a packet has left."""
         run = self.run
         departs, delay = ["o_skb.departure = now"], run.device.link.delay
-        self._text(indent, "o_skb = sending", "last = now = free_at", *self._clock(),
+        self._text(indent, "o_skb = sending", "last = now = free_at", *self.clock,
                    *([] if self.pooled else departs), f"o_skb.flow.delays.append(now + {delay} - o_skb.arrival)")
         if self.spec is None:
             self._text(indent, "more = o_skb.len - o_skb.flow.source.size", "if more: o_skb.flow.out_more += more")
@@ -266,7 +263,7 @@ class RunSource:
         else:
             over = "source is None" if run.only is None else f"t == {run.until}"
             self._text(indent, f"if {over} or ids >= {run.cap}: {PUT}; return")
-        self._text(indent, "now = t", *self._clock(), "ids += 1", *self._born(), "o_skb.id = ids",
+        self._text(indent, "now = t", *self.clock, "ids += 1", *self._born(), "o_skb.id = ids",
                    "o_skb.arrival = t")
         if run.in_step is not None:
             self._text(indent, "o_skb.flow = flow")
@@ -276,7 +273,7 @@ class RunSource:
             self._text(indent, "if flow.delays is NONE: S.watch_flow(flow)", "o_skb.flow = flow", "o_skb.len = size",
                        "in_bytes += size", "flow.in_packets += 1", "more = size - flow.source.size",
                        "if more: flow.in_more += more")
-        self._text(indent, "o_skb.serial = REFS.serial = REFS.serial + 1", f"o_skb.refs = {self._refs}")
+        self._text(indent, "o_skb.serial = REFS.serial = REFS.serial + 1", f"o_skb.refs = {self.arrives[1]}")
         if run.account.log is not None:
             self.names["LOG"] = run.account.log
             self._text(indent, "LOG.append(o_skb)")
@@ -284,7 +281,7 @@ class RunSource:
 
     def _born(self) -> list[str]:
         """Return the lines that make a packet with what all have at first, or take one that nobody uses any more."""
-        made = ["o_skb = new(Packet)", "o_skb._packet = o_skb.fate = None", f"o_skb._region = {self._region}",
+        made = ["o_skb = new(Packet)", "o_skb._packet = o_skb.fate = None", f"o_skb._region = {self.arrives[0]}",
                 "o_skb.departure = o_skb.address = o_skb.hash = o_skb.refs = 0",
                 "if len(REFS.born) > REFS.room: REFS.live()", "born(o_skb)"]
         if not self.pooled:
@@ -294,23 +291,22 @@ class RunSource:
 
     # ---- programs ---------------------------------------------------------------------------------------------------
 
-    def _glue(self, which: int) -> Glue | OpsGlue:
-        body, qdisc, program = self.bodies[which], self.run.qdisc, self.programs[which]
-        if isinstance(qdisc, SchStructOps):
-            glue = OpsGlue(body, "ed"[which], program.budget)
-            glue.arguments = tuple(qdisc.layouts[HOOKS[which]].fields)
-            glue.own, glue.constant_size = self.holder.unit, self.spec is not None
-            return glue
+    def _glues(self) -> tuple[Glue | OpsGlue, Glue | OpsGlue]:
+        """Return what qdisc and device do around the programs."""
+        return self._glue(0), self._glue(1)
+
+    def _glue(self, which: int) -> Glue:
+        body = self.bodies[which]
         templates = {f"o_{name.removeprefix(TEMPLATE)}": found for name, found in body.names.items()
                      if name.startswith(TEMPLATE)}
-        steps = (FlowSteps(),) if not which and self.untouched and self.run.in_step is not None else ()
-        found = Glue(body, "ed"[which], program.budget)
         group = self.run.in_step.group if self.untouched and self.run.in_step is not None else None
+        steps = (FlowSteps(),) if not which and group is not None else ()
         fields = {} if group is None else {".len": group.size, ".priority": group.priority, ".protocol": group.protocol}
         views = Views(self.names, self.named, templates)
         self.names[f"LOOK{'ed'[which]}"] = views.look
         self._views.append(views)
-        found.prepare(views, self.holder, qdisc.handle, self.spec is not None,
+        found = Glue(body, "ed"[which], self.programs[which].budget)
+        found.prepare(views, self.holder, self.run.qdisc.handle, self.spec is not None,
                       self.run.watchdog is not None, self.pooled, fields, steps)
         return found
 
@@ -333,23 +329,23 @@ class RunSource:
 
     def _finish(self) -> None:
         """Replace the words for what is written back and read again by the statements that do so."""
-        saved, loaded = ("pass", "pass") if self._ops else (map_code.saved(self.named), map_code.loaded(self.named))
+        saved, loaded = self._maps()
         kept, again = "".join(part.saved for part in self.kept), "".join(part.loaded for part in self.kept)
         rest = "; S.only.head = head" if self.run.only is not None else ""
         write = f"{kept}{self.globals.saved}S.put(({_STATE})){rest}"
         look = "".join(f"; LOOK{which}()" for which, views in zip("ed", self._views, strict=False) if views.inner)
         pool = "; POOL = S.pool" if self.pooled else ""
         read = f"{_STATE} = S.get(){self.globals.loaded}{again}; heap = S.heap{pool}{look}"
-        words = {PUT: write if self._ops else f"{saved}; {write}", GET: read if self._ops else f"{read}; {loaded}",
-                 SAVE: f"LENT = True; {saved}", LOAD: f"{loaded}; LENT = False", _KEEP: saved, _WRITE: write}
+        words = {PUT: "; ".join(filter(None, (saved, write))), GET: "; ".join(filter(None, (read, loaded))),
+                 SAVE: f"LENT = True; {saved}", LOAD: f"{loaded}; LENT = False", _KEEP: saved or "pass", _WRITE: write}
         add_constants(self.run.kernel.memory, "\n".join([self.code, *words.values()]), self.names)
         for n, (text, origin) in enumerate(self.lines):
             if "STATE_" in text:
                 self.lines[n] = _WORD.sub(lambda match: words[match[0]], text), origin
 
-    def _clock(self) -> list[str]:
-        """Return what sets the clock, if the programs may look at it at any time."""
-        return ["KERNEL.clock = now"] if self._ops else []
+    def _maps(self) -> tuple[str, str]:
+        """Return the statements that write what is known of maps back, and those that read it again."""
+        return map_code.saved(self.named), map_code.loaded(self.named)
 
     def _text(self, indent: int, *texts: str) -> None:
         self.lines += [("    " * indent + text, None) for text in texts]
