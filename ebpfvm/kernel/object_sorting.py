@@ -33,17 +33,7 @@ def sorter(refs: Refs, kind: ObjectType, at: int) -> Callable[..., int]:
         if obj.cells[cell] is not None:
             refs.release(obj)
             return -EINVAL
-        low, high = 0, len(tree)
-        while low < high:
-            for _ in ticks:
-                break
-            else:
-                over()
-            middle = (low + high) // 2
-            if less(ticks, obj, tree[middle]):
-                high = middle
-            else:
-                low = middle + 1
+        low = _place(ticks, tree, obj, less, over)
         if not obj.refs & COUNT:
             refs.give(obj, tree.holder.name)  # raises the fault
         obj.refs += unit - PROGRAM_UNIT
@@ -55,6 +45,23 @@ def sorter(refs: Refs, kind: ObjectType, at: int) -> Callable[..., int]:
     return add
 
 
+def _place(ticks: Iterator[None], tree: list[AllocObject], obj: AllocObject, less: Callable[..., int],
+           over: Callable[[], Never]) -> int:
+    """Return where an object belongs in a tree; each comparison consumes a tick."""
+    low, high = 0, len(tree)
+    while low < high:
+        for _ in ticks:
+            break
+        else:
+            over()
+        middle = (low + high) // 2
+        if less(ticks, obj, tree[middle]):
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
 def sorter_by(refs: Refs, kind: ObjectType, at: int, key: int, exact: bool) -> Callable[..., int]:
     """Return `add(ticks, tree, obj, unit, over)`, which does what `sorter` does for `less` that compares one cell.
 
@@ -63,14 +70,7 @@ def sorter_by(refs: Refs, kind: ObjectType, at: int, key: int, exact: bool) -> C
         key: the cell.
         exact: whether each comparison consumes a tick; otherwise only if few are left.
     """
-    cell = kind.shape.nodes[at]
-
-    def key_of(obj: AllocObject) -> int:
-        number: int = obj.cells[key]
-        return number
-
-    def less(ticks: Iterator[None], obj: AllocObject, other: AllocObject) -> bool:
-        return key_of(obj) < key_of(other)
+    cell, key_of, less = kind.shape.nodes[at], _key_of(key), _less_by(key)
     slowly = sorter(refs, kind, at)
 
     def add(ticks: Iterator[None], tree: ObjectTree, obj: AllocObject, unit: int, over: Callable[[], Never]) -> int:
@@ -84,3 +84,36 @@ def sorter_by(refs: Refs, kind: ObjectType, at: int, key: int, exact: bool) -> C
         tree.insert(bisect_right(tree, cells[key], key=key_of), obj)  # which compares what `slowly` compares
         return 0
     return add
+
+
+def inserter(key: int) -> Callable[[list[AllocObject], AllocObject], None]:
+    """Return `insert(tree, obj)`, which puts an object where its cell `key` belongs, and does nothing else."""
+    key_of = _key_of(key)
+
+    def insert(tree: list[AllocObject], obj: AllocObject) -> None:
+        tree.insert(bisect_right(tree, obj.cells[key], key=key_of), obj)
+    return insert
+
+
+def spender(key: int) -> Callable[..., None]:
+    """Return `spend(ticks, tree, obj, over)`, which consumes the ticks of an insertion by the cell `key`."""
+    less = _less_by(key)
+
+    def spend(ticks: Iterator[None], tree: list[AllocObject], obj: AllocObject, over: Callable[[], Never]) -> None:
+        _place(ticks, tree, obj, less, over)
+    return spend
+
+
+def _key_of(key: int) -> Callable[[AllocObject], int]:
+    def key_of(obj: AllocObject) -> int:
+        number: int = obj.cells[key]
+        return number
+    return key_of
+
+
+def _less_by(key: int) -> Callable[..., bool]:
+    def less(ticks: Iterator[None], obj: AllocObject, other: AllocObject) -> bool:
+        mine: int = obj.cells[key]
+        theirs: int = other.cells[key]
+        return mine < theirs
+    return less

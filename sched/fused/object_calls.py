@@ -7,18 +7,18 @@ the function writes its state back.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 from operator import length_hint
-from typing import TYPE_CHECKING, Any, Final, Never
+from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.engine.translate.statements import assign, effect
 from ebpfvm.kernel.memory import PacketSlot
 from ebpfvm.kernel.object_graph import AllocObject
+from ebpfvm.kernel.object_sorting import inserter, spender
 from ebpfvm.kernel.refs import MEMORY
 from ebpfvm.sched.fused.member_form import looks_at_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable
 
     from ebpfvm.engine.translate.statements import BlockCode, Stmt
     from ebpfvm.kernel.emulated import Kernel
@@ -56,7 +56,7 @@ class ObjectCalls:
         self.names: dict[str, Any] = {f"REGION{number}": kernel.memory.regions[number] for number, _ in self._slots}
         self.names |= {"HELD": self.held, "HOLD": self.hold} if self._slots else {}
         for key in {int(key) for text in texts for key in _KEYS.findall(text)}:
-            self.names |= {f"SORT_{key}": _sorting(key), f"SPEND_{key}": _spending(key), "HINT": length_hint}
+            self.names |= {f"SORT_{key}": inserter(key), f"SPEND_{key}": spender(key), "HINT": length_hint}
 
     @property
     def saved(self) -> str:
@@ -114,27 +114,3 @@ def class_of(kind: ObjectType, graph: Graph) -> type[AllocObject]:
     """Return a class of objects of one type."""
     return type("AllocObject", (AllocObject,), {"__slots__": (), "__module__": AllocObject.__module__, "type": kind,
                                                 "graph": graph})
-
-
-def _sorting(key: int) -> Callable[[list[Any], Any], None]:
-    """Return the insertion of an object into a tree that has larger ones, by a cell."""
-    def key_of(obj: Any) -> Any:
-        return obj.cells[key]
-
-    def insert(tree: list[Any], obj: Any) -> None:
-        tree.insert(bisect_right(tree, obj.cells[key], key=key_of), obj)
-    return insert
-
-
-def _spending(key: int) -> Callable[..., None]:
-    """Return what consumes the ticks of an insertion into a tree, one for each comparison."""
-    def spend(ticks: Iterator[None], tree: list[Any], obj: Any, over: Callable[[], Never]) -> None:
-        low, high, mine = 0, len(tree), obj.cells[key]
-        while low < high:
-            for _ in ticks:
-                break
-            else:
-                over()
-            middle = (low + high) // 2
-            low, high = (low, middle) if mine < tree[middle].cells[key] else (middle + 1, high)
-    return spend
