@@ -14,10 +14,6 @@ if TYPE_CHECKING:
 LOST: Final = -1
 """Instead of the references of an object: nobody knows them, and asking is of no use."""
 
-QUIESCE: Final = ("if MEMORY.retired: MEMORY.quiesce()",
-                  "if MEMORY.retired_bytes: MEMORY.map_bytes -= MEMORY.retired_bytes; MEMORY.retired_bytes = 0")
-"""What `Memory.quiesce` does, which is only called if there are regions to free."""
-
 _MORE_HELD: Final = re.compile(r"REFS\.held > (\w+)")
 _VALUE: Final = re.compile(r"(\w+) or None")
 _TRUTH: Final = re.compile(r"((?:not )*)\(?(\w+)( is None| is not None)?\)?")

@@ -11,8 +11,9 @@ from ebpfvm.kernel.object_types import ObjectType
 from ebpfvm.kernel.refs import COUNT, PROGRAM_UNIT
 from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.fused.glue import OUTSIDE
-from ebpfvm.sched.fused.object_facts import LOST, QUIESCE, ObjectFacts, decided, rooted
+from ebpfvm.sched.fused.object_facts import LOST, ObjectFacts, decided, rooted
 from ebpfvm.sched.fused.object_stores import added, around, is_single, saved, stored, unlocked
+from ebpfvm.sched.fused.specialised import QUIESCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -123,8 +124,8 @@ class ObjectLines:
         if line.writes:
             return self._assigned(line, facts)
         text = facts.renamed(line.text) if not _TAKE.search(line.text) else line.text
-        if text in QUIESCE:
-            return self._quiesced(text, line)
+        if text == QUIESCE:  # only after a call that may delete something is there anything to free
+            return [effect("if RETIRED: RETIRED = False; MEMORY.quiesce()", line.pc)]
         if line.pc in self.locks:
             return self._locked(text, line, facts)
         guarded = _GUARDED.fullmatch(text)
@@ -152,11 +153,6 @@ class ObjectLines:
             out.append(effect("RETIRED = True", line.pc))
         facts.clobber(moves and (line.pc in self.moving or line.pc == OUTSIDE))
         return out
-
-    @staticmethod
-    def _quiesced(text: str, line: Stmt) -> list[Stmt]:
-        """Return what becomes of a line that frees what was retired."""
-        return [effect("if RETIRED: RETIRED = False; MEMORY.quiesce()", line.pc)] if text == QUIESCE[0] else []
 
     def _assigned(self, line: Stmt, facts: ObjectFacts) -> list[Stmt]:
         name, value = line.writes, _STILL.sub(r"\1", facts.renamed(line.value))

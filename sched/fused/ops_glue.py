@@ -22,9 +22,10 @@ from ebpfvm.sched.fused.fused_packet import UNUSUAL, is_usual
 from ebpfvm.sched.fused.glue import ADDRESS, OUTSIDE, Blocks, Site
 from ebpfvm.sched.fused.member_form import MemberForm
 from ebpfvm.sched.fused.object_calls import ObjectCalls, class_of
-from ebpfvm.sched.fused.object_facts import QUIESCE, ObjectFacts
+from ebpfvm.sched.fused.object_facts import ObjectFacts
 from ebpfvm.sched.fused.object_lines import Known
 from ebpfvm.sched.fused.object_paths import ONE_DROPPED, ObjectPaths
+from ebpfvm.sched.fused.specialised import QUIESCE
 
 if TYPE_CHECKING:
     from ebpfvm.contract.helper import Helper
@@ -123,7 +124,7 @@ class OpsGlue(Blocks):
         dropped = self.choose("(o_skb.refs == OWN)", self.choose(
             "(o_skb._region is STRUCTS and o_skb._packet is None)", usual, slow), slow)
         after = self.choose("FREE.packets", self.choose(ONE_DROPPED, dropped, self.slowly("O.freed()", end)), end)
-        last = [effect(text, OUTSIDE) for text in ("if REFS.held: O.leaks()", *QUIESCE)]
+        last = [effect(text, OUTSIDE) for text in ("if REFS.held: O.leaks()", QUIESCE)]
         code = {start: block if block.result is None else self._next(block, [*block.lines, *last], after)
                 for start, block in self.blocks.items()}
         facts = ObjectFacts()
@@ -141,12 +142,12 @@ class OpsGlue(Blocks):
         end = self.end
         sent = self.block(send, succs=(end,))
         leak = "if REFS.held: LEAVEd(0, {})"
-        nothing = self.block([leak.format(0), *QUIESCE], succs=(end,))
+        nothing = self.block([leak.format(0), QUIESCE], succs=(end,))
         found = self.choose("o_skb is None", end, sent)
         slow = self.slowly("o_skb = O.returned(o_skb.address or o_skb.locate())", found)
         number = self.choose("r0 == 0", nothing, self.slowly("o_skb = O.returned(r0)", found))
         known = self.block([f"o_skb.refs += OWN - {PROGRAM_UNIT}; REFS.held -= 1",
-                            leak.format("o_skb.address or o_skb.locate()"), *QUIESCE,
+                            leak.format("o_skb.address or o_skb.locate()"), QUIESCE,
                             "o_skb._region = None if o_skb._region is STRUCTS else HIDE(o_skb)"], succs=(sent,))
         packet = self.choose("o_skb", self.choose(f"(o_skb.refs & {COUNT:#x})", known, slow), nothing)
         code = {}
