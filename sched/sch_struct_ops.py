@@ -74,6 +74,13 @@ class ToFree:
         self.qdisc.account.kernel.refs.move(skb, PROGRAM, self.qdisc.holder)
         self.packets.append(skb)
 
+    def emptied(self) -> list[Packet]:
+        """Return the packets, which no program has any more, and forget them."""
+        dropped, self.packets = self.packets, []
+        for packet in dropped:
+            structs_of(self.qdisc.kernel).hide(packet)
+        return dropped
+
 
 @dataclass(frozen=True, slots=True)
 class QdiscOps:
@@ -204,10 +211,7 @@ class SchStructOps(Qdisc):
             raise
         finally:
             free.running = False
-        dropped, free.packets = free.packets, []  # a fused run expects that nothing is left on the list
-        for packet in dropped:
-            self._structs.hide(packet)
-        to_free += dropped
+        to_free += free.emptied()  # a fused run expects that nothing is left on the list
         result &= NET_XMIT_MASK
         if self.dev.observer is not None:
             self.dev.observe("enqueue", skb, _RESULTS.get(result, str(result)), None)

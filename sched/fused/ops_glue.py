@@ -73,11 +73,7 @@ class OpsCalls:
 
     def freed(self) -> None:
         """Drop the packets on the list of packets to free."""
-        free = self._qdisc.to_free
-        dropped, free.packets = free.packets, []
-        for packet in dropped:
-            self._structs.hide(packet)
-        for packet in dropped:
+        for packet in self._qdisc.to_free.emptied():
             self._device.drop(packet, self._qdisc.holder)
 
     def unusual(self, held: RefCounted) -> Never:
