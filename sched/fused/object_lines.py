@@ -12,7 +12,7 @@ from ebpfvm.kernel.refs import COUNT, PROGRAM_UNIT
 from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.fused.glue import OUTSIDE
 from ebpfvm.sched.fused.object_facts import LOST, ObjectFacts, decided, rooted
-from ebpfvm.sched.fused.object_stores import added, around, is_single, saved, stored, unlocked
+from ebpfvm.sched.fused.object_stores import added, around, counted, is_single, saved, stored, unlocked
 from ebpfvm.sched.fused.specialised import QUIESCE
 
 if TYPE_CHECKING:
@@ -226,10 +226,7 @@ class ObjectLines:
         """Return what is stored before a variable gets another object, unless another one stands for that."""
         if facts.handed_on(name):
             return []
-        out = added(facts, [name])
-        if name in facts.unsaved:
-            facts.unsaved.discard(name)
-            out.append(effect(f"{name}.refs = {facts.refs[name]:#x}", OUTSIDE))
+        out = [*added(facts, [name]), *counted(facts, [name])]
         return [*out, *unlocked(facts, lambda lock: lock.startswith(f"{name}."))]
 
     def _locked(self, text: str, line: Stmt, facts: ObjectFacts) -> list[Stmt]:

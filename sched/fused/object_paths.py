@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ebpfvm.engine.translate.statements import BlockCode, Stmt, effect, live_at, reads_of
+from ebpfvm.engine.translate.statements import BlockCode, Stmt, live_at, reads_of
 from ebpfvm.sched.fused.glue import OUTSIDE
 from ebpfvm.sched.fused.object_facts import ObjectFacts, decided
 from ebpfvm.sched.fused.object_lines import Known, ObjectLines, calls
-from ebpfvm.sched.fused.object_stores import added, stored, unlocked
+from ebpfvm.sched.fused.object_stores import added, counted, stored, unlocked
 from ebpfvm.sched.fused.object_tidy import tidied
 from ebpfvm.sched.fused.specialised import BODY, with_bodies
 
@@ -81,9 +81,7 @@ class ObjectPaths(ObjectLines):
         if not index:
             live = facts.live_roots(self.live[start])
             lines += added(facts, facts.deltas.keys() - live)
-            unsaved = facts.unsaved - live
-            lines += [effect(f"{name}.refs = {facts.refs[name]:#x}", OUTSIDE) for name in sorted(unsaved)]
-            facts.unsaved -= unsaved
+            lines += counted(facts, facts.unsaved - live)
             lines += unlocked(facts, lambda lock: "." in lock and lock.partition(".")[0] not in live)
             facts = facts.live(self.live[start])
         key = start, index, facts.key()
@@ -152,9 +150,7 @@ class ObjectPaths(ObjectLines):
     def _way(self, start: int, facts: ObjectFacts) -> int:
         """Return the copy of a block, after what has to be written back on the way to it."""
         lines: list[Stmt] = []
-        return self._after(lines, self._at(start, 0, facts, lines))
-
-    def _after(self, lines: list[Stmt], to: int) -> int:
+        to = self._at(start, 0, facts, lines)
         if not lines:
             return to
         self._extra += 1

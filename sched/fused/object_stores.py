@@ -21,11 +21,16 @@ def is_single(kind: object) -> bool:
     return all(field.kind != "refcount" for field in kind.fields)
 
 
+def counted(facts: ObjectFacts, names: Iterable[str]) -> list[Stmt]:
+    """Return the lines that write back the references of objects whose number is known, but not stored yet."""
+    unsaved = facts.unsaved.intersection(names)
+    facts.unsaved -= unsaved
+    return [effect(f"{name}.refs = {facts.refs[name]:#x}", OUTSIDE) for name in sorted(unsaved)]
+
+
 def saved(facts: ObjectFacts, name: str) -> list[Stmt]:
     """Return the lines that write back the references of what may be the same object."""
-    others = sorted(other for other in facts.unsaved if facts.may_be(name, other))
-    facts.unsaved.difference_update(others)
-    out = [effect(f"{other}.refs = {facts.refs[other]:#x}", OUTSIDE) for other in others]
+    out = counted(facts, [other for other in facts.unsaved if facts.may_be(name, other)])
     return [*out, *added(facts, [other for other in facts.deltas if other == name or facts.may_be(name, other)])]
 
 
@@ -53,8 +58,7 @@ def unlocked(facts: ObjectFacts, select: Callable[[str], bool]) -> list[Stmt]:
 
 def stored(facts: ObjectFacts) -> list[Stmt]:
     """Return the lines that write back what has not been stored yet."""
-    out = [effect(f"{name}.refs = {facts.refs[name]:#x}", OUTSIDE) for name in sorted(facts.unsaved)]
-    facts.unsaved.clear()
+    out = counted(facts, facts.unsaved)
     out += added(facts, list(facts.deltas))
     out += held_stored(facts)
     out += unlocked(facts, lambda _: True)

@@ -176,25 +176,27 @@ class OpsGlue(Blocks):
     def _known(self) -> Known:
         """Return what is known of the types of objects that functions make and drop."""
         facts, unit = self.body.facts, self.body.unit
-        owning, empty, types, locks, moving = {}, {}, {}, set(), set()
+        owning, types, locks, moving = {}, {}, set(), set()
         for pc in facts.before:
             row = unit.rows[pc]
             if pc in unit.steps or row is None or row.kind != "call":
                 continue
             kfunc, helper = unit.kfunc(pc), unit.helper(pc)
-            role = kfunc.role if kfunc is not None else ""
             if _moves(kfunc, helper):
                 moving.add(pc)
-            types[pc] = held_type(facts.after(pc).regs[0])
+            if (kind := held_type(facts.after(pc).regs[0])) is not None:
+                types[pc] = kind
             if helper is not None and helper.role in ("lock", "unlock"):
                 locks.add(pc)
-            if role == "obj_drop" and isinstance(kind := held_type(facts.before[pc].regs[1]), ObjectType):
+            if kfunc is not None and kfunc.role == "obj_drop" and isinstance(
+                    kind := held_type(facts.before[pc].regs[1]), ObjectType):
                 owning[f"DROP{pc}"] = *kind.shape.kptrs.values(), *kind.shape.roots.values()
-            if role == "obj_new" and isinstance(kind := held_type(facts.after(pc).regs[0]), ObjectType):
-                number = number_of(facts.before[pc].regs[1]).lo
-                empty[f"NEW{number}"] = *kind.shape.kptrs.values(), *kind.shape.nodes.values()
-        return Known(self.own, owning, empty, {pc: kind for pc, kind in types.items() if kind is not None},
-                     frozenset(locks), frozenset(moving), self._plain())
+        made = self.made()
+        empty = {f"NEW{number}": (*kind.shape.kptrs.values(), *kind.shape.nodes.values())
+                 for number, kind in made.items()}
+        plain = {f"NEW{number}": (f"KIND{number}", repr(kind.shape.fresh)) for number, kind in made.items()
+                 if not kind.shape.roots}
+        return Known(self.own, owning, empty, types, frozenset(locks), frozenset(moving), plain)
 
     def made(self) -> dict[str, ObjectType]:
         """Return the types of the objects that it makes, by the numbers of their types."""
@@ -205,10 +207,6 @@ class OpsGlue(Blocks):
                     kind := held_type(facts.after(pc).regs[0]), ObjectType):
                 found[f"{number_of(facts.before[pc].regs[1]).lo}"] = kind
         return found
-
-    def _plain(self) -> dict[str, tuple[str, str]]:
-        return {f"NEW{number}": (f"KIND{number}", repr(kind.shape.fresh)) for number, kind in self.made().items()
-                if not kind.shape.roots}
 
     def _made(self, code: dict[int, BlockCode], facts: ObjectFacts) -> Site:
         """Put the blocks together."""
