@@ -32,7 +32,7 @@ LEVEL = {name: level for level, row in enumerate(LAYERS) for name in row}
 STRANGERS = {("verifier", "engine"), ("engine", "verifier")}
 
 CORE = {"ply", "elftools", "sortedcontainers"}
-EXTRAS = {"testing": {"hypothesis", "pytest"}}
+EXTRAS = {"testing": {"hypothesis", "pytest"}, "cli": {"shtab"}}
 
 
 def layer_of(module: str) -> str:
