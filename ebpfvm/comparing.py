@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 from array import array
-from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from ebpfvm.errors import EbpfvmError, Fault, UsageError
@@ -14,7 +13,7 @@ from ebpfvm.scenario import Scenario
 from ebpfvm.sched.flow_report import PERCENTILES
 from ebpfvm.sched.flows import jain, percentile
 from ebpfvm.sched.text_tables import table_lines
-from ebpfvm.sched.traffic import DESTINATION, group_source
+from ebpfvm.sched.traffic_names import CAPTURE, TrafficNames
 from ebpfvm.sched.units import NSEC_PER_SEC, format_rate, format_time
 
 if TYPE_CHECKING:
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = "ebpfvm.compare/1"
 _ALL: Final = "all"
-_SINK: Final = IPv4Address(DESTINATION).packed
-_CAPTURE: Final = "capture"
 
 
 class ComparedTraffic(NamedTuple):
@@ -118,14 +115,14 @@ def _source(qdisc: str | Object, options: Mapping[str, Any], folder: str) -> dic
 
 def _rows(name: str, scenario: Scenario, flows: Sequence[Flow], result: Result) -> list[ComparedTraffic]:
     specs = cast("Sequence[FlowSpec | TcpSpec]", scenario.flows)
-    kinds: list[tuple[str, list[Flow]]] = [(spec.label, []) for spec in specs]
-    groups = {(IPv4Address(group_source(group)).packed, _SINK): group for group in range(len(specs))}
+    names = TrafficNames(specs)
+    kinds: list[tuple[str, list[Flow]]] = [(label, []) for label in names.labels]
     captured: list[Flow] = []
     for flow in flows:
-        group = groups.get((flow.key.src, flow.key.dst))
+        group = names.group(flow.key)
         (captured if group is None else kinds[group][1]).append(flow)
     if captured:
-        kinds.append((_CAPTURE, captured))
+        kinds.append((CAPTURE, captured))
     rows = [_row(name, kind, members, result.duration) for kind, members in kinds]
     return rows if len(rows) == 1 else [*rows, _row(name, _ALL, flows, result.duration)]
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ebpfvm.contract import Dialect
     from ebpfvm.kernel.program import Engine, Runnable
     from ebpfvm.loader.object import StructOps
+    from ebpfvm.results.results_file import RunRecording
     from ebpfvm.sched.device import NetDevice
     from ebpfvm.sched.pcap import Capture
     from ebpfvm.sched.run_report import Result
@@ -77,10 +78,13 @@ def run_scenario(asked: Scenario) -> Result:
         raise UsageError(f"out {os.fspath(asked.out)}: would overwrite the capture that is replayed; "
                          "choose another name")
     writer = _writer(asked.out, link_type)
+    recording = _recording(asked)
+    observer = asked.observer if recording is None else recording.observer(asked.observer)
     try:
         simulation = Simulation(machine, asked.link, link_type=link_type, writer=writer,
                                 epoch=capture.first if capture else 0, priority_rule=asked.priority,
-                                record=asked.record, observer=asked.observer, ingress=asked.ingress)
+                                record=asked.record, observer=observer, ingress=asked.ingress,
+                                recorder=None if recording is None else recording.recorder)
         _feed(simulation, capture, asked)
         net = _namespace(simulation, loaded, asked) if script is not None else None
         qdisc: Qdisc | None = SchBpf(simulation.device, HANDLE, *hooks) if hooks else None
@@ -100,13 +104,28 @@ def run_scenario(asked: Scenario) -> Result:
             simulation.fuse = run_fused
         if asked.prepare is not None:
             asked.prepare(Scene(simulation, net, loaded if used else None))
-        return _run(simulation, qdisc, asked, lambda result: replace(
-            result, variables=loaded.variables(found) if found is not None else {},
-            shown=tuple(show_later(later, net)) if net is not None else (),
-            maps=_dumps(machine, asked.dump_maps) if asked.dump_maps is not None else None))
+
+        def finish(result: Result) -> Result:
+            whole = replace(result, variables=loaded.variables(found) if found is not None else {},
+                            shown=tuple(show_later(later, net)) if net is not None else (),
+                            maps=_dumps(machine, asked.dump_maps) if asked.dump_maps is not None else None)
+            if recording is not None:
+                recording.finish(whole, simulation.flows.flows())
+            return whole
+
+        return _run(simulation, qdisc, asked, finish)
     finally:
+        if recording is not None:
+            recording.close()
         if writer is not None:
             writer.__exit__()
+
+
+def _recording(asked: Scenario) -> RunRecording | None:
+    if asked.results is None:
+        return None
+    from ebpfvm.results.results_file import RunRecording  # imported here, because few runs are recorded
+    return RunRecording(os.fspath(asked.results), asked)
 
 
 def why_not_fused(asked: Scenario, capture: Capture | None) -> str:

@@ -50,6 +50,11 @@ def _time(name: str, value: object) -> object:
     return arguments.time(name, value)
 
 
+def _interval(name: str, value: object) -> object:
+    from ebpfvm import arguments
+    return arguments.time(name, value, 1)
+
+
 def _mtu(name: str, value: object) -> object:
     from ebpfvm import arguments
     return arguments.size(name, value, 68)
@@ -164,6 +169,10 @@ class Scenario:
             output of its `show` commands after the run is in `Result.shown`.
         enqueue, dequeue: names of the programs, required if the object holds several.
         unverified: run the programs in the interpreter without verifying them.
+        results: results file to write while the run goes on (`ebpfvm.results`); it is the same with every engine.
+        sample: with `results`, ns between two samples of backlog and rates.
+        events: with `results`, record each enqueue, dequeue, departure, drop and program run too.
+        title: with `results`, what reports call the run; "" for the name of the object or the script.
         record: keep a record of each packet in `Result.packets`.
         ingress: let the traffic arrive at eth0 from the network, instead of leaving through it; requires `tc`.
         pin: names of maps that all objects of the run share, in addition to those defined with LIBBPF_PIN_BY_NAME.
@@ -224,6 +233,18 @@ class Scenario:
     out: Path | None = _option(
         checked.path, None, "output", "write departing packets to a capture, with their departure times",
         metavar="FILE")
+    results: Path | None = _option(
+        checked.path, None, "output", "record the run in a SQLite file, for `ebpfvm report` and `ebpfvm export`",
+        metavar="FILE")
+    sample: int | str = _option(
+        _interval, "10ms", "output", "with --results, time between two samples of backlog and rates (default: 10ms)",
+        metavar="TIME")
+    events: bool = _option(
+        checked.flag, False, "output",
+        "with --results, record each enqueue, dequeue, departure, drop and program run too", action="store_true")
+    title: str = _option(
+        checked.word, "", "output", "with --results, what reports call the run (default: the name of the object)",
+        metavar="TEXT")
     record: bool = _option(checked.flag, False)
     dump_maps: Iterable[str] | None = _option(
         checked.words, None, "output",

@@ -7,7 +7,7 @@ nothing references any more is lost; a packet with two fates was disposed of twi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ebpfvm.kernel.refs import CTX_HOLDER, LEAKED, PROGRAM, RefCounted
 from ebpfvm.kernel.skb import SkBuff
@@ -91,6 +91,37 @@ class Problem:
     message: str
 
 
+class PacketRecorder(Protocol):
+    """Who is told of each packet and what happens to it (`ebpfvm.sched.run_recorder.RunRecorder`)."""
+
+    def account(self, kernel: Kernel, record: bool) -> Account:
+        """Return the account of the run, which tells of arrivals and fates."""
+
+    def arrived(self, packet: Packet) -> None:
+        """Count a packet that enters the simulation."""
+
+    def left(self, packet: Packet) -> None:
+        """Count a packet whose last bit has left."""
+
+    def dropped(self, packet: Packet) -> None:
+        """Count a packet that a layer drops."""
+
+    def freed(self, packet: Packet) -> None:
+        """Count a packet whose last reference a program released."""
+
+    def entered(self, device: Any, packet: Packet) -> None:
+        """Count a packet that the root qdisc of a device is asked to take."""
+
+    def copied(self, device: Any, packet: Packet) -> None:
+        """Count a packet that a qdisc of a device has made of another one."""
+
+    def queued(self) -> None:
+        """Note that the qdisc has decided about the packet that `entered`."""
+
+    def taken(self, device: Any, packet: Packet) -> None:
+        """Count a packet that a device puts on the wire."""
+
+
 class Account:
     """Count packets and bytes of each fate.
 
@@ -101,10 +132,11 @@ class Account:
         start: clock at the start (ns).
         log: every packet in order of arrival; None unless a log was requested.
         problems: the first 1000 problems; `problem_count` counts all of them.
+        recorder: who is told of each packet, if anybody.
     """
 
     __slots__ = ("dropped", "dropped_bytes", "freed_bytes", "freed_packets", "in_bytes", "in_packets", "kernel", "log",
-                 "problem_count", "problems", "sent", "sent_bytes", "start")
+                 "problem_count", "problems", "recorder", "sent", "sent_bytes", "start")
 
     def __init__(self, kernel: Kernel, record: bool = False) -> None:
         self.kernel = kernel
@@ -114,6 +146,7 @@ class Account:
         self.log: list[Packet] | None = [] if record else None
         self.problems: list[Problem] = []
         self.problem_count = 0
+        self.recorder: PacketRecorder | None = None
 
     def admit(self, data: bytes | None, length: int, flow: Flow, protocol: int, priority: int, holder: str) -> Packet:
         """Create a packet that enters the simulation, and count it.

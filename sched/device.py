@@ -58,15 +58,16 @@ class NetDevice:
         tx_queue_len: `txqueuelen`.
         num_tx_queues: number of transmit queues.
         qdisc: the root qdisc; set it before the first packet.
+        room: bytes of the largest frame that may pass, None for no limit.
         too_big: number of packets larger than the MTU; they are dropped before they reach the qdisc.
         dequeued: number of packets that the qdisc has returned.
         running: whether the qdisc is asked for a packet right now.
         sending: the packet on the wire, None if the wire is idle.
     """
 
-    __slots__ = ("_clock", "_missed", "_room", "_several", "account", "dequeued", "hard_header_len", "ifindex",
-                 "link", "loop", "name", "num_tx_queues", "observer", "qdisc", "running", "sending", "sink",
-                 "too_big", "tx_queue_len")
+    __slots__ = ("_clock", "_missed", "_several", "account", "dequeued", "hard_header_len", "ifindex",
+                 "link", "loop", "name", "num_tx_queues", "observer", "qdisc", "room", "running", "sending",
+                 "sink", "too_big", "tx_queue_len")
     qdisc: Qdisc
 
     def __init__(self, loop: EventLoop, account: Account, link: Link, sink: Sink,
@@ -85,19 +86,24 @@ class NetDevice:
         self.sending: Packet | None = None
         self.too_big = self.dequeued = 0
         self.running = self._missed = self._several = False
-        self._room = None if link.mtu is None else link.mtu + hard_header_len + VLAN_HLEN  # is_skb_forwardable
+        self.room = None if link.mtu is None else link.mtu + hard_header_len + VLAN_HLEN  # is_skb_forwardable
 
     def xmit(self, skb: Packet) -> int:
         """Send a packet, which the root qdisc then holds (dev_queue_xmit), and return NET_XMIT_*."""
         qdisc = self.qdisc
-        if self._room is not None and skb.len > self._room:
+        if self.room is not None and skb.len > self.room:
             self.too_big += 1
             self.drop(skb, qdisc.holder)
             return 1  # NET_XMIT_DROP
+        recorder = self.account.recorder
+        if recorder is not None:
+            recorder.entered(self, skb)
         to_free: list[Packet] = []
         result = qdisc.enqueue(skb, to_free)
         for packet in to_free:
             self.drop(packet, qdisc.holder)
+        if recorder is not None:
+            recorder.queued()
         if self.sending is None:
             self.run()
         return result
@@ -121,6 +127,8 @@ class NetDevice:
         self._missed = False
         if skb is not None:
             self.dequeued += 1
+            if self.account.recorder is not None:
+                self.account.recorder.taken(self, skb)
             self.sending = skb
             self.loop.at(self.link.send(self._clock.clock, skb.len), self.sent, skb)
 

@@ -106,7 +106,7 @@ class NetDev(NetDevice):
             UsageError: it is below 68.
         """
         self.link = Link(self.link.rate, self.link.delay, mtu)
-        self._room = mtu + self.hard_header_len + VLAN_HLEN
+        self.room = mtu + self.hard_header_len + VLAN_HLEN
 
     def default_qdisc(self) -> Qdisc:
         """Return the default qdisc, which the device has until another is set (attach_default_qdiscs).
@@ -219,6 +219,8 @@ class NetDev(NetDevice):
         """Return a copy of a packet, which `holder` holds."""
         copy = self.net.clone(skb)
         self.net.hand(copy, holder)
+        if self.account.recorder is not None:
+            self.account.recorder.copied(self, copy)
         return copy
 
     def sent(self, skb: Packet) -> None:

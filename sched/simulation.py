@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ebpfvm.sched.account import Packet
     from ebpfvm.sched.flows import Flow
     from ebpfvm.sched.pcap import PcapWriter
+    from ebpfvm.sched.run_recorder import RunRecorder
     from ebpfvm.sched.sch_generic import Observer, Qdisc
     from ebpfvm.sched.senders.connection import Connection
     from ebpfvm.sched.senders.tcp_flows import TcpSpec
@@ -87,6 +88,7 @@ class SimulationOptions(TypedDict, total=False):
         record: whether to keep a record of each packet (`Result.packets`).
         observer: see `NetDevice`.
         ingress: whether packets arrive at the device from the wire instead of being sent by it; it is then a `NetDev`.
+        recorder: who is told of each packet; such a run is not fused.
     """
 
     link_type: int
@@ -96,6 +98,7 @@ class SimulationOptions(TypedDict, total=False):
     record: bool
     observer: Observer | None
     ingress: bool
+    recorder: RunRecorder | None
 
 
 class Simulation:
@@ -123,7 +126,8 @@ class Simulation:
         self.kernel = kernel
         self.loop = EventLoop(kernel)
         timers_of(kernel).loop = self.loop
-        self.account = Account(kernel, options.get("record", False))
+        record, recorder = options.get("record", False), options.get("recorder")
+        self.account = Account(kernel, record) if recorder is None else recorder.account(kernel, record)
         self.flows = FlowTable(self.account, link_type, options.get("priority_rule", "tos"))
         self.sink = Sink(options.get("writer"), options.get("epoch", 0) - BOOT_NS)
         self.device = NetDevice(self.loop, self.account, link, self.sink, ETH_HLEN if link_type == ETHERNET else 0)
@@ -136,6 +140,8 @@ class Simulation:
         self.fuse: Callable[[Simulation, int | None], str] | None = None
         self.unfused = ""
         self._connections: list[Connection] = []
+        if recorder is not None:
+            recorder.senders = self._connections
 
     def add(self, source: Iterator[Arrival]) -> None:
         """Add a source, which yields packets in order of time."""

@@ -78,6 +78,8 @@ def _parts(simulation: Simulation) -> tuple[tuple[TranslatedRun, TranslatedRun],
         raise NotFused(f"qdisc {qdisc.kind} consists of no programs")
     if device.observer is not None:
         raise NotFused("the run is observed (--trace)")
+    if simulation.account.recorder is not None:
+        raise NotFused("the run is recorded (--results)")
     if device.link.mtu is not None:
         raise NotFused("the link has an MTU")
     if any(not isinstance(packet, Packet | AllocObject) for packet in kernel.refs.live()) or kernel.refs.held:

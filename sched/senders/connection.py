@@ -253,6 +253,11 @@ class Connection:
         else:
             law.acked(ack)
 
+    @property
+    def window(self) -> tuple[float, int]:
+        """The congestion window in segments, and the smoothed round-trip time (ns), 0 if none was measured."""
+        return round(self._law.cwnd, 3), self._srtt
+
     # ---- the report -----------------------------------------------------------------------------------------------
 
     def report(self, start: int) -> SenderReport:

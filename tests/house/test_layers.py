@@ -22,8 +22,8 @@ LAYERS = (
     ("sched",),
     ("dialects",),
     ("testing", "arguments", "map_views", "scenario", "testtypes", "runners", "loaded", "judging", "compatibility",
-     "experiments", "comparing", "api", "testrun", "registering", "rejections", "lints", "debugger", "sample_files",
-     "cli"),
+     "experiments", "comparing", "results", "api", "testrun", "registering", "rejections", "lints", "debugger",
+     "sample_files", "cli"),
     ("ebpfvm", "__main__"),  # the package's own __init__, which gathers the public names
 )
 LEVEL = {name: level for level, row in enumerate(LAYERS) for name in row}
