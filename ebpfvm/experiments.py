@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack, cast
 
 from ebpfvm import arguments, dialects, errnos
 from ebpfvm.btf.types import Btf
@@ -59,7 +59,7 @@ def run_scenario(asked: Scenario) -> Result:
     variable = _variable(found, asked)
     programs = ([_hook(found, "enqueue", asked.enqueue), _hook(found, "dequeue", asked.dequeue)]
                 if found is not None and variable is None else [])
-    script = read_script(asked.tc) if asked.tc is not None else None
+    script = read_script(asked.tc, cast("Mapping[str, str]", asked.define)) if asked.tc is not None else None
     # A script without an object decides whether the kernel is Linux or the RFC's.
     mainline = variable is not None or (found is None and script is not None and script.registers())
     machine = Kernel(_dialect(programs, asked, mainline), asked.seed, asked.limits)

@@ -111,6 +111,18 @@ def _mapping(name: str, value: object) -> object:
     raise checked.wrong(name, "a mapping from a variable's name to its value", value)
 
 
+def _definitions(name: str, value: object) -> object:
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise checked.wrong(name, 'a mapping from a variable of the script to its text, as in {"DEV": "eth0"}', value)
+    pairs = list(value.items()) if isinstance(value, Mapping) else [str(word).partition("=")[::2] for word in value]
+    for key, text in pairs:
+        if not str(key).isidentifier() and not str(key).isdecimal():
+            raise UsageError(f"{name} {key}: expected NAME=VALUE, as in DEV=eth0")
+        if not isinstance(text, str):
+            raise checked.wrong(f"{name}[{key!r}]", "text", text)
+    return dict(pairs)
+
+
 def _hooks(name: str, value: object) -> object:
     from ebpfvm.engine.interp_run import Hooks
     return checked.instance(name, value, Hooks, "Hooks")
@@ -167,6 +179,7 @@ class Scenario:
         priority: how skb->priority follows from the DSCP: "tos", "precedence", "dscp" or "none".
         tc: path of a script of `tc` and `ip` commands that configures the device eth0 and others before the run. The
             output of its `show` commands after the run is in `Result.shown`.
+        define: values of the script's variables, by name, whatever the script assigns to them; or texts "NAME=VALUE".
         enqueue, dequeue: names of the programs, required if the object holds several.
         unverified: run the programs in the interpreter without verifying them.
         results: results file to write while the run goes on (`ebpfvm.results`); it is the same with every engine.
@@ -209,6 +222,9 @@ class Scenario:
         checked.path, None, "link",
         "run a script of tc and ip commands that configures eth0; its show commands are executed after the simulation",
         metavar="FILE")
+    define: Mapping[str, str] | Iterable[str] = _option(
+        _definitions, (), "link", "set a variable of the --tc script, whatever the script assigns; may be repeated",
+        metavar="NAME=VALUE", action="append")
     ingress: bool = _option(
         checked.flag, False, "link",
         "let the traffic arrive at eth0 from the network, for --tc scripts that queue on ingress", action="store_true")

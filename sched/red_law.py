@@ -27,6 +27,7 @@ _TICK_NS: Final = 64
 _ONE_PERCENT: Final = round((1 << 32) / 100)
 ADAPT_NS: Final = NSEC_PER_SEC // 2
 PASS, MARK, FORCE = range(3)
+_FLAGS: Final = ("ecn", "harddrop", "adaptive", "nodrop")
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,14 @@ class RedParams:
         """The greatest probability at first."""
         return self.chance or ((U32_MAX >> self.plog if self.plog < 32 else U32_MAX) * self.delta & U32_MAX)
 
+    @property
+    def flags(self) -> frozenset[str]:
+        """The flags that are set."""
+        return frozenset(word for word in _FLAGS if getattr(self, word))
+
     def shown_flags(self) -> list[Part]:
-        """Return the flags that are set."""
-        flags = (("ecn", self.ecn), ("harddrop", self.harddrop), ("adaptive", self.adaptive), ("nodrop", self.nodrop))
-        return [Part(f"{word} ", word, True) for word, flag in flags if flag]
+        """Return the flags that are set, as `tc` prints them."""
+        return [Part(f"{word} ", word, True) for word in _FLAGS if word in self.flags]
 
     def shown_details(self, chance: int) -> list[Part]:
         """Return what only `tc -d` prints; `chance` is the current greatest probability."""

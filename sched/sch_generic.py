@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from ebpfvm.errnos import ENOSYS
 from ebpfvm.errors import Fault
 from ebpfvm.ints import U32_MAX, U64_MAX
-from ebpfvm.lazy_dataclasses import dataclass
+from ebpfvm.lazy_dataclasses import dataclass, replace
 from ebpfvm.net import NET_XMIT_CN as NET_XMIT_CN  # what qdiscs return, for them too
 from ebpfvm.net import NET_XMIT_DROP as NET_XMIT_DROP
 from ebpfvm.net import NET_XMIT_STOLEN as NET_XMIT_STOLEN
@@ -66,6 +66,12 @@ class Stats:
     requeues: int = 0
     qlen: int = 0
     backlog: int = 0
+
+    def unsigned(self) -> Stats:
+        """Return the same with length and backlog as a kernel has them, whose 32 bits wrap below zero."""
+        if self.qlen >= 0 <= self.backlog:
+            return self
+        return replace(self, qlen=self.qlen & U32_MAX, backlog=self.backlog & U32_MAX)
 
 
 class QdiscDevice(Protocol):
@@ -356,7 +362,7 @@ class Qdisc:
     @property
     def shown_stats(self) -> Stats:
         """The counters that `tc -s` shows."""
-        return self.kernel_view
+        return self.kernel_view.unsigned()
 
     def shown(self, details: bool = False) -> list[Part]:
         """Return the options that `tc qdisc show` prints after the parent, with more of them for `tc -d`."""

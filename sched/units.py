@@ -226,7 +226,7 @@ def format_size(size: int) -> str:
     >>> format_size(1514), format_size(20480), format_size(90), format_size(3 << 30)
     ('1514b', '20Kb', '90b', '3Gb')
     """
-    for factor, near, unit in ((1 << 30, 1 << 20, "Gb"), (1 << 20, 1024, "Mb"), (1 << 10, 16, "Kb")):
+    for factor, near, unit in ((1 << 30, 1024, "Gb"), (1 << 20, 1024, "Mb"), (1 << 10, 16, "Kb")):
         rounded = (size + factor // 2) // factor
         if size >= factor and abs(rounded * factor - size) < near:
             return f"{rounded}{unit}"

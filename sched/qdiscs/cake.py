@@ -13,6 +13,7 @@ from ebpfvm.ints import U32_MAX
 from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.classful import ClassfulQdisc, tree_reduce_backlog
 from ebpfvm.sched.classify import taken, tcf_classify
+from ebpfvm.sched.qdiscs.cake_overflow import OverflowHeap
 from ebpfvm.sched.qdiscs.cake_tin import DST, FLOWS, MODES, QUEUES, SRC, CakeFlow, CakeTin
 from ebpfvm.sched.qdiscs.fifo import psched_mtu
 from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_SUCCESS, TC_H_MAJ_MASK, Stats
@@ -94,6 +95,7 @@ class Cake(ClassfulQdisc):
             "split_gso": True, "ingress": False, "raw": True, "rtt": 100_000_000, "target": 5_000_000, "overhead": 0,
             "mpu": 0, "atm": "noatm", "memlimit": 0, "fwmark": 0}
         self.tins = [CakeTin() for _ in range(8)]
+        self.heap = OverflowHeap(lambda: self.tins)
         self.buffer_used = self.buffer_most = 0
         self.next_time = self.failsafe = self._current = self._offset = 0
         self._seed = dev.account.kernel.random.getrandbits(32)
@@ -188,6 +190,7 @@ class Cake(ClassfulQdisc):
         tin.bytes += skb.len
         tin.backlog += skb.len
         flow.backlog += skb.len
+        self.heap.grown(tin, flow)
         tin.arrived(flow, self.isolation)
         self.buffer_most = max(self.buffer_most, self.buffer_used)
         return self._overflow(flow, to_free) if self.buffer_used > self.buffer_limit else NET_XMIT_SUCCESS
@@ -221,12 +224,13 @@ class Cake(ClassfulQdisc):
 
     def _overflow(self, arrived: CakeFlow, to_free: list[Packet]) -> int:
         """Drop from the longest flows until memory suffices (cake_drop)."""
-        result, packets, size = NET_XMIT_SUCCESS, 0, 0
+        result, packets, size, now = NET_XMIT_SUCCESS, 0, 0, self.dev.loop.now
         while self.buffer_used > self.buffer_limit:
-            tin, flow = max(((tin, flow) for tin in self.tins for flow in tin.flows.values()),
-                            key=lambda found: found[1].backlog)
-            skb = self._pop(tin, flow)[0]
-            tin.unresponsive += flow.cobalt.full(tin.params, self.dev.loop.now)
+            tin, flow = self.heap.longest()
+            skb, _, on_link = self._pop(tin, flow)
+            tin.unresponsive += flow.cobalt.full(tin.params, now)
+            if self.settings["ingress"]:
+                self._advance(tin, on_link, now, True)
             flow.dropped += 1
             tin.dropped += 1
             self.kernel_view.drops += 1
@@ -247,6 +251,7 @@ class Cake(ClassfulQdisc):
         self.kernel_view.backlog -= skb.len
         self.kernel_view.qlen -= 1
         self.buffer_used -= truesize(skb)
+        self.heap.shrunk(tin, flow)
         return skb, came, size
 
     def dequeue(self) -> Packet | None:
@@ -330,6 +335,7 @@ class Cake(ClassfulQdisc):
             decaying = next((tin for tin in self.tins[:len(self.mode.order)] if tin.decaying), None)
             if decaying is not None:
                 self.watchdog.schedule(now + decaying.params.target)
+        self.heap.sent()
         return skb
 
     def _advance(self, tin: CakeTin, size: int, now: int, drop: bool) -> None:
@@ -374,10 +380,9 @@ class Cake(ClassfulQdisc):
         cobalt = cl.flow.cobalt
         parts = [entry("deficit", cl.flow.deficit, "\n  deficit {}"), entry("count", cobalt.count, " count {}")]
         if cobalt.dropping:
-            time = _whole_us(cl.now - cobalt.drop_next)
-            parts += [Part(" dropping", "dropping", True),
-                      Part(f" drop_next {'-' if time < 0 else ''}{tc_us_text(abs(time))}", "drop_next", time)]
-        return [*parts, entry("blue_prob", cobalt.p_drop, " blue_prob {}")]
+            parts += [Part(" dropping", "dropping", True), _since("drop_next", cl.now - cobalt.drop_next)]
+        parts.append(entry("blue_prob", cobalt.p_drop, " blue_prob {}"))
+        return [*parts, _since("blue_timer", cl.now - cobalt.blue_timer)] if cobalt.p_drop else parts
 
     def shown(self, details: bool = False) -> list[Part]:
         """Return the parameters."""
@@ -423,6 +428,11 @@ class Cake(ClassfulQdisc):
         text = "\n".join(f"{f'  {name}' if name else '':10}" + "".join(f"{cell:>13}" for cell in cells)
                          for name, cells in table)
         return [*parts, Part(f"\n\n{text}\n", "tins", [_tin_object(tin) for tin in tins])]
+
+
+def _since(key: str, ns: int) -> Part:
+    time = _whole_us(ns)
+    return Part(f" {key} {'-' if time < 0 else ''}{tc_us_text(abs(time))}", key, time)
 
 
 def _whole_us(time: int) -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errnos import EINVAL
 from ebpfvm.errors import UsageError
+from ebpfvm.lazy_dataclasses import replace
 from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
 from ebpfvm.sched.qdiscs.fifo import QueueQdisc, psched_mtu
 from ebpfvm.sched.qdiscs.red import BANDWIDTH, PROBABILITY, red_options
@@ -43,7 +44,7 @@ class Gred(QueueQdisc):
         default: the one for packets that select none.
         grio: whether the averages of lower priorities count for higher ones.
         limit: bytes of all, None for txqueuelen full frames.
-        vq, params, prio: see `change`.
+        vq, params, prio, flags: see `change`.
 
     Raises:
         OSError: EINVAL for numbers that are out of range.
@@ -53,7 +54,7 @@ class Gred(QueueQdisc):
 
     def __init__(self, dev: QdiscDevice, handle: int = 0, setup: int = 0, default: int = 0, grio: bool = False,
                  limit: int | None = None, vq: int | None = None, params: RedParams | None = None,
-                 prio: int = 0) -> None:
+                 prio: int = 0, flags: frozenset[str] = frozenset()) -> None:
         super().__init__(dev, handle)
         if vq is not None or not setup:
             raise OSError(EINVAL, "can't configure the VQs and GRED table at the same time" if setup else
@@ -61,20 +62,28 @@ class Gred(QueueQdisc):
         self.queues: dict[int, VirtualQueue] = {}
         self.limit = dev.tx_queue_len * psched_mtu(dev) if limit is None else limit
         self.number, self.default, self.grio, self.wred = 0, 0, False, False
-        self.change(setup=setup, default=default, grio=grio)
+        self.red_flags: frozenset[str] = frozenset()
+        self.change(setup=setup, default=default, grio=grio, flags=flags)
 
     def change(self, setup: int = 0, default: int = 0, grio: bool = False, limit: int | None = None,
-               vq: int | None = None, params: RedParams | None = None, prio: int = 0) -> None:
-        """Set the number of virtual queues, or of one, `vq`, parameters, limit and priority (gred_change)."""
+               vq: int | None = None, params: RedParams | None = None, prio: int = 0,
+               flags: frozenset[str] = frozenset()) -> None:
+        """Set the number and the flags of all virtual queues, or parameters, limit and priority of `vq` (gred_change).
+
+        The flags, "ecn" and "harddrop", are either those of all or those in the parameters of each.
+        """
         if vq is None:
             if not 0 < setup <= MAX_DPS or default >= setup:
                 raise OSError(EINVAL, f"number of virtual queues {setup} or default {default} is out of range")
+            self._set_flags(flags)
             self.number, self.default, self.grio = setup, default, grio
             self.queues = {number: queue for number, queue in self.queues.items() if number < setup}
             self.limit = self.limit if limit is None else limit
             return
         if vq >= self.number or params is None:
             raise OSError(EINVAL, f"virtual queue {vq} is out of bounds")
+        if self.red_flags and self.red_flags != params.flags & {"ecn", "harddrop"}:
+            raise OSError(EINVAL, "can't change per-virtual queue RED flags when per-Qdisc flags are used")
         found = self.queues.get(vq)
         if found is None:
             random = self.dev.account.kernel.random
@@ -88,6 +97,14 @@ class Gred(QueueQdisc):
         found.red.set(params)
         prios = [queue.prio for queue in self.queues.values()]
         self.wred = self.grio and len(set(prios)) < len(prios)
+
+    def _set_flags(self, flags: frozenset[str]) -> None:
+        if flags and not self.red_flags and any(queue.red.params.flags for queue in self.queues.values()):
+            raise OSError(EINVAL, "can't set per-Qdisc RED flags when per-virtual queue flags are used")
+        if flags != self.red_flags:
+            self.red_flags = flags
+            for queue in self.queues.values():
+                queue.red.params = replace(queue.red.params, ecn="ecn" in flags, harddrop="harddrop" in flags)
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Append the packet, unless the RED state of its virtual queue decides against it (gred_enqueue)."""
@@ -175,7 +192,7 @@ def gred_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, A
         if "DPs" not in options or "default" not in options:
             raise UsageError("gred: 'setup' needs 'DPs N' and 'default N'")
         given: dict[str, Any] = {word: options[word] for word in ("default", "grio", "limit") if word in options}
-        return {"setup": options["DPs"], **given}
+        return {"setup": options["DPs"], "flags": frozenset({"ecn", "harddrop"} & set(options)), **given}
     limit, avpkt, least, most = (options.get(word, 0) for word in ("limit", "avpkt", "min", "max"))
     if not all((limit, avpkt, least, most, options.get("burst"))) or "DP" not in options:
         raise UsageError("Required parameter (min, max, burst, limit, avpkt, DP) is missing")

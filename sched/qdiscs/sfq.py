@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, Final, Never, TypedDict, Unpack
 
 from ebpfvm.checked import known
-from ebpfvm.errnos import EINVAL
+from ebpfvm.errnos import EINVAL, ENOSYS
 from ebpfvm.lazy_tuples import NamedTuple
-from ebpfvm.sched.classful import ClassfulQdisc, account_out, drop_above, tree_reduce_backlog
+from ebpfvm.sched.classful import ClassfulQdisc, account_out, tree_reduce_backlog
 from ebpfvm.sched.flow_lists import flow_of
 from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
 from ebpfvm.sched.qdiscs.fifo import psched_mtu
@@ -87,10 +87,14 @@ class Sfq(ClassfulQdisc):
         self.divisor, self.headdrop, self.perturb = DIVISOR, False, 0
         self._seed = dev.account.kernel.random.getrandbits(32)
         self._perturbed = dev.loop.now
-        self.change(**options)
+        self._set_up(**options)
 
-    def change(self, **options: Unpack[SfqOptions]) -> None:
-        """Set the named parameters; packets above a smaller limit are dropped (sfq_change)."""
+    def change(self, **options: Unpack[SfqOptions]) -> Never:
+        """Raise OSError, ENOSYS: the options cannot be changed."""
+        raise OSError(ENOSYS, "Change operation not supported by specified qdisc")
+
+    def _set_up(self, **options: Unpack[SfqOptions]) -> None:
+        """Set the named parameters (sfq_change, which `tc qdisc change` cannot call)."""
         known("sfq", options, SfqOptions.__annotations__)
         divisor, limit = options.get("divisor", 0), options.get("limit", 0)
         if divisor and (divisor & divisor - 1 or divisor > 65536):
@@ -111,7 +115,6 @@ class Sfq(ClassfulQdisc):
             self.limit = min(limit, self.depth * self.max_flows)
             self.max_flows = min(self.max_flows, self.limit)
         self.perturb, self._perturbed = options.get("perturb", 0), self.dev.loop.now
-        drop_above(self, self.limit, self._drop_one)
 
     def bind_filter(self) -> None:
         """Let packets pass through the queues from now on: a filter has to see them."""

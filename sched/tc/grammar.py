@@ -17,11 +17,11 @@ from ebpfvm.sched.qdiscs.kinds import QDISCS
 from ebpfvm.sched.tc.grammar_tools import bpftool_rules, sysctl_rules
 from ebpfvm.sched.tc.lexer import ScriptError, Word, commands
 from ebpfvm.sched.tc.lr import REST, TcGrammar, first, listing, option_rules, shown
-from ebpfvm.sched.tc.shell import shell_parts
+from ebpfvm.sched.tc.shell import Variables, shell_parts
 from ebpfvm.sched.tc.word_kinds import VALUES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from ebpfvm.sched.tc.lr import Rule
 
@@ -132,20 +132,24 @@ def command_grammar() -> TcGrammar:
     return TcGrammar([*_tc_rules(), *_link_rules()], values)
 
 
-def parse_script(text: str, source: str = "", folder: str = "") -> Iterator[Command]:
+def parse_script(text: str, source: str = "", folder: str = "",
+                 define: Mapping[str, str] | None = None) -> Iterator[Command]:
     """Yield the commands of a script, and those of the files that `tc -batch` names.
 
     Args:
         text: the script.
         source: its name, for messages.
         folder: folder that relative paths of batch files start from.
+        define: values of variables, which the script's own assignments do not change.
 
     Raises:
         ScriptError: a word is unknown or a value is malformed; the message says where, and what is expected.
     """
-    variables: dict[str, str] = {}
+    variables = Variables(**(define or {}))
     for line in commands(text, source):
         for words, may_fail in shell_parts(line, variables, source):
+            if words[0].text == "exit":
+                return
             yield from _parsed(words, may_fail, source, folder)
 
 

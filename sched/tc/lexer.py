@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 
 
 class Word(NamedTuple):
-    """A word: its text without quotes, line and column (from 1) of its first character."""
+    """A word: its text without quotes, line and column (from 1) of its first character.
+
+    `quote` is the quote that it, or its last quoted part, was in.
+    """
 
     text: str
     line: int
     column: int
+    quote: str = ""
 
 
 class ScriptError(UsageError):
@@ -110,11 +114,13 @@ def commands(text: str, source: str = "") -> Iterator[list[Word]]:
     lexer = lex.lex(object=_Rules(), errorlog=lex.NullLogger())
     lexer.input(text)
     found: list[Word] = []
+    end = -1  # where the word before ended: what follows at once belongs to it, as in NAME="a b"
     for token in lexer:
         if token.type == "NEWLINE":
             if found:
                 yield found
             found = []
+            end = -1
             continue
         word = Word(token.value, token.lineno, token.lexpos - text.rfind("\n", 0, token.lexpos))
         if token.type == "UNCLOSED":
@@ -122,7 +128,13 @@ def commands(text: str, source: str = "") -> Iterator[list[Word]]:
         if token.type == "STRANGE":
             raise ScriptError(f"unexpected character {character_text(token.value)}: "
                               "words are separated by spaces or tabs", word, source)
-        found.append(word._replace(text=token.value[1:-1], column=word.column + 1) if token.type == "QUOTED" else word)
+        if token.type == "QUOTED":
+            word = word._replace(text=token.value[1:-1], column=word.column + 1, quote=token.value[0])
+        if token.lexpos == end:
+            word = found[-1]._replace(text=found[-1].text + word.text, quote=word.quote or found[-1].quote)
+            found.pop()
+        found.append(word)
+        end = token.lexpos + len(token.value)
     if found:
         yield found
 

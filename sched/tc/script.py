@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def run_script(text: str, net: Namespace, source: str = "", folder: str = "",
-               later: list[Command] | None = None) -> list[str]:
+               later: list[Command] | None = None, define: Mapping[str, str] | None = None) -> list[str]:
     """Execute the commands of a script, in order.
 
     Args:
@@ -48,7 +48,7 @@ def run_script(text: str, net: Namespace, source: str = "", folder: str = "",
     """
     runner = _Runner(net, TcBuilder(net, folder), source)
     lines: list[str] = []
-    for command in parse_script(text, source, folder):
+    for command in parse_script(text, source, folder, define):
         if later is not None and command.verb == "show":
             later.append(command)
         else:
@@ -78,30 +78,37 @@ class ScriptFile(NamedTuple):
     Attributes:
         text: its text.
         path: its name, for messages; paths of object files are relative to its folder.
+        define: values of variables, as for `run_script`.
     """
 
     text: str
     path: str
+    define: Mapping[str, str] | None = None
 
     def run(self, net: Namespace, later: list[Command] | None = None) -> list[str]:
         """Execute it as `run_script` does, with the same errors."""
-        return run_script(self.text, net, self.path, os.path.dirname(self.path), later)
+        return run_script(self.text, net, self.path, os.path.dirname(self.path), later, self.define)
 
     def registers(self) -> bool:
         """Return whether it registers struct_ops; raise `ScriptError` if it seems to, and is malformed before that."""
         return "struct_ops" in self.text and any(
-            command.what == "struct_ops" for command in parse_script(self.text, self.path, os.path.dirname(self.path)))
+            command.what == "struct_ops"
+            for command in parse_script(self.text, self.path, os.path.dirname(self.path), self.define))
 
 
-def read_script(path: str | os.PathLike[str]) -> ScriptFile:
+def read_script(path: str | os.PathLike[str], define: Mapping[str, str] | None = None) -> ScriptFile:
     """Return a script file, which may be a pipe and so can be read only once.
+
+    Args:
+        path: its path.
+        define: values of variables, as for `run_script`.
 
     Raises:
         UsageError: it cannot be read.
     """
     try:
         with open(path, encoding="utf-8") as file:
-            return ScriptFile(file.read(), os.fspath(path))
+            return ScriptFile(file.read(), os.fspath(path), define)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{os.fspath(path)}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
 

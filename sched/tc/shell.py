@@ -2,7 +2,7 @@
 
 >>> from ebpfvm.sched.tc.lexer import Word
 >>> words = [Word(text, 1, 1) for text in "sudo /sbin/tc qdisc del dev $DEV root 2>/dev/null || true".split()]
->>> [(" ".join(word.text for word in part.words), part.may_fail) for part in shell_parts(words, {"DEV": "eth0"})]
+>>> [(" ".join(word.text for word in part.words), part.may_fail) for part in shell_parts(words, Variables(DEV="eth0"))]
 [('tc qdisc del dev eth0 root', True)]
 """
 
@@ -18,11 +18,38 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ASSIGNED: Final = re.compile(r"([A-Za-z_]\w*)=(.*)", re.ASCII | re.DOTALL)
-_VARIABLE: Final = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})", re.ASCII)
+_VARIABLE: Final = re.compile(r"\$(?:([A-Za-z_]\w*|[0-9])|\{(\w+)(?:(:?-)([^{}]*))?\})", re.ASCII)
 _REDIRECTION: Final = re.compile(r"(&|[0-9]?)>{1,2}(&[0-9]|.*)", re.ASCII)
-_PROGRAM: Final = re.compile(r"(?:/[\w.-]+)+/(tc|ip|bpftool)", re.ASCII)
+_PROGRAM: Final = re.compile(r"(?:/[\w.-]+)+/(tc|ip|bpftool|modprobe)", re.ASCII)
+_MODULES: Final = re.compile(r"(?:sch|cls|act|em)_\w+", re.ASCII)
 _ERRORS: Final = ("2", "&")  # streams that messages go to
 _NOTHING: Final = ("true", ":", "/bin/true")
+_DECLARING: Final = ("export", "readonly", "local", "declare")
+_WITHOUT_EFFECT: Final = ("echo", "printf", "set", *_NOTHING)
+_CONTROL: Final = frozenset(("if", "then", "else", "elif", "fi", "for", "while", "until", "do", "done", "case", "esac",
+                             "function", "return", "{", "}"))
+_IFBS: Final = 2  # the module ifb makes ifb0 and ifb1
+
+
+class Variables:
+    """The variables of a script.
+
+    Args:
+        given: values that hold whatever the script assigns.
+    """
+
+    def __init__(self, **given: str) -> None:
+        self._given = frozenset(given)
+        self._values = dict(given)
+
+    def assign(self, name: str, value: str) -> None:
+        """Set a variable, unless its value was given from outside."""
+        if name not in self._given:
+            self._values[name] = value
+
+    def get(self, name: str) -> str | None:
+        """Return a variable's value, None if it is not set."""
+        return self._values.get(name)
 
 
 class ShellPart(NamedTuple):
@@ -32,11 +59,12 @@ class ShellPart(NamedTuple):
     may_fail: bool
 
 
-def shell_parts(words: list[Word], variables: dict[str, str], source: str = "") -> Iterator[ShellPart]:
+def shell_parts(words: list[Word], variables: Variables, source: str = "") -> Iterator[ShellPart]:
     """Yield the commands of a line; assignments are noted in `variables` instead.
 
     Raises:
-        ScriptError: a variable is not set, or `||` is followed by something other than `true` or `:`.
+        ScriptError: a variable is not set, a word controls what the shell does, or `||` is followed by something
+            other than `true`, `:` or `exit`.
     """
     parts: list[list[Word]] = [[]]
     joins: list[Word] = []
@@ -50,15 +78,17 @@ def shell_parts(words: list[Word], variables: dict[str, str], source: str = "") 
         if number and joins[number - 1].text == "||":
             continue  # what follows was looked at together with what it follows
         forgiven = number < len(joins) and joins[number].text == "||"
-        if forgiven and not (parts[number + 1] and parts[number + 1][0].text in _NOTHING):
-            raise ScriptError("|| is followed by 'true' or ':' here; other commands are not supported by ebpfvm",
-                              joins[number], source)
-        found = _simple([_expanded(word, variables, source) for word in part], variables)
+        instead = parts[number + 1][0].text if forgiven and parts[number + 1] else ""
+        if forgiven and instead not in (*_NOTHING, "exit"):
+            raise ScriptError("|| is followed by 'true', ':' or 'exit' here; other commands are not supported by "
+                              "ebpfvm", joins[number], source)
+        found = _simple([word for old in part for word in _expanded(old, variables, source)], variables)
         if found is not None:
-            yield ShellPart(found.words, found.may_fail or forgiven)
+            may_fail = found.may_fail or instead in _NOTHING
+            yield from (ShellPart(command, may_fail) for command in _commands(found.words, source))
 
 
-def _simple(words: list[Word], variables: dict[str, str]) -> ShellPart | None:
+def _simple(words: list[Word], variables: Variables) -> ShellPart | None:
     """Return a command without what only the shell sees; None if nothing is left of it."""
     kept: list[Word] = []
     silent = False
@@ -74,25 +104,69 @@ def _simple(words: list[Word], variables: dict[str, str]) -> ShellPart | None:
             pending = "" if redirection[2] else stream
         else:
             kept.append(word)
-    assigned = [_ASSIGNED.fullmatch(word.text) for word in kept]
+    declaring = bool(kept) and kept[0].text in _DECLARING
+    assigned = [_ASSIGNED.fullmatch(word.text) for word in kept[declaring:]]
     if assigned and all(assigned):
-        variables.update({match[1]: match[2] for match in assigned if match is not None})
+        for match in assigned:
+            assert match is not None
+            variables.assign(match[1], match[2])
         return None
-    if kept and kept[0].text == "sudo":
-        kept = kept[1:]
-    if not kept:
-        return None
-    program = _PROGRAM.fullmatch(kept[0].text)
-    if program is not None:
-        kept[0] = kept[0]._replace(text=program[1])
     return ShellPart(kept, silent)
 
 
-def _expanded(word: Word, variables: dict[str, str], source: str) -> Word:
+def _commands(words: list[Word], source: str) -> Iterator[list[Word]]:
+    """Yield the commands that a command stands for, which may be none."""
+    if words and words[0].text == "sudo":
+        words = words[1:]
+        while words and words[0].text.startswith("-"):
+            words = words[1:]
+    if not words or words[0].text in _WITHOUT_EFFECT:
+        return
+    first = words[0]
+    program = _PROGRAM.fullmatch(first.text)
+    if program is not None:
+        first = first._replace(text=program[1])
+    if first.text in _CONTROL or first.text.endswith("()"):
+        raise ScriptError(f"{first.text!r}: what controls a shell is not supported by ebpfvm; write the commands one "
+                          "after the other", first, source)
+    if first.text == "modprobe":
+        yield from _loaded(first, [word for word in words[1:] if not word.text.startswith("-")], source)
+    else:
+        yield [first, *words[1:]]
+
+
+def _loaded(first: Word, rest: list[Word], source: str) -> Iterator[list[Word]]:
+    """Yield what stands for loading a module: the devices of ifb; nothing for qdiscs, filters and actions."""
+    name = rest[0] if rest else first
+    if name.text == "ifb":
+        settings = dict(word.text.split("=", 1) for word in rest[1:] if "=" in word.text)
+        count = settings.get("numifbs", str(_IFBS))
+        if not count.isdecimal() or int(count) > 64:
+            raise ScriptError(f"numifbs={count}: expected a number up to 64", name, source)
+        for number in range(int(count)):
+            text = f"ip link add ifb{number} type ifb"
+            yield [first._replace(text=word) for word in text.split()]
+    elif not _MODULES.fullmatch(name.text):
+        raise ScriptError(f"modprobe {name.text}: expected ifb, or a module of tc, as in sch_htb", name, source)
+
+
+def _expanded(word: Word, variables: Variables, source: str) -> list[Word]:
+    """Return a word with the values of its variables; as in a shell, they may become several words, or none."""
+    if "$" not in word.text or word.quote == "'":
+        return [word]
+
     def value(match: re.Match[str]) -> str:
         name = match[1] or match[2]
-        if name not in variables:
-            raise ScriptError(f"variable {name!r} is not set: write {name}=VALUE on a line before", word, source)
-        return variables[name]
+        found = variables.get(name)
+        if found is None or (not found and match[3] == ":-"):
+            found = match[4] if match[3] else found
+        if found is None:
+            raise ScriptError(f"variable {name!r} is not set: write {name}=VALUE on a line before, or give "
+                              f"--define {name}=VALUE", word, source)
+        return found
 
-    return word._replace(text=_VARIABLE.sub(value, word.text)) if "$" in word.text else word
+    text = _VARIABLE.sub(value, word.text)
+    if "$(" in text:
+        raise ScriptError("$(...) is not supported by ebpfvm: write what it stands for", word, source)
+    assignment = _ASSIGNED.fullmatch(word.text) is not None
+    return [word._replace(text=part) for part in ([text] if word.quote or assignment else text.split())]

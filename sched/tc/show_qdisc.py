@@ -139,7 +139,7 @@ def _class_stats(qdisc: ClassfulQdisc, cl: Any) -> Part:
     stats = qdisc.class_stats(cl)
     if stats is None:
         return Part("\n", "stats", ())
-    return nested("stats", [*stats_parts(stats, sent=qdisc.classes_count_sent), *qdisc.class_xstats(cl)])
+    return nested("stats", [*stats_parts(stats.unsigned(), sent=qdisc.classes_count_sent), *qdisc.class_xstats(cl)])
 
 
 def _leaf(child: Qdisc | None) -> list[Part]:

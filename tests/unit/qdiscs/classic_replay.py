@@ -24,7 +24,8 @@ from ebpfvm.sched.account import SENT, Packet
 from ebpfvm.sched.classful import ClassfulQdisc
 from ebpfvm.sched.netdev import Namespace
 from ebpfvm.sched.packet import ether, ipv4, udp
-from ebpfvm.sched.sch_generic import NET_XMIT_DROP, Qdisc
+from ebpfvm.sched.sch_generic import NET_XMIT_DROP, Qdisc, Stats
+from ebpfvm.sched.tc.lexer import ScriptError
 from ebpfvm.sched.tc.script import run_script
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ class Replay:
     def class_counters(self) -> dict[str, list[int]]:
         """Return the counters of each class by its id, in the order of the recording; without any, zeros."""
         return {f"{cl.classid >> 16:x}:{cl.classid & 0xFFFF:x}":
-                [getattr(qdisc.class_stats(cl), name, 0) for name in _CLASS_FIELDS]
+                [getattr(_unsigned(qdisc.class_stats(cl)), name, 0) for name in _CLASS_FIELDS]
                 for qdisc in self.net.qdiscs(self.dev) if isinstance(qdisc, ClassfulQdisc) for cl in qdisc.walk()}
 
     def counters(self) -> Counters:
@@ -146,6 +147,10 @@ class Replay:
     def at(self, us: int) -> None:
         """Set the clock."""
         self.net.kernel.clock = ORIGIN + 1000 * us
+
+
+def _unsigned(stats: Stats | None) -> Stats | None:
+    return stats.unsigned() if stats is not None else None
 
 
 def differences(case: Case) -> Iterator[str]:
@@ -167,7 +172,7 @@ def _event(replay: Replay, event: Event) -> Iterator[str]:
     waiting = bool(event.get("recv"))  # for a packet that may not be on the wire yet
     if "tc" in event:
         replay.at(event["us"])
-        replay.tc(event["tc"])
+        yield from _commanded(replay, event)
     earlier: Counters | None = None
     last = 0
     enqueued = {identity: us for us, what, identity in event["steps"] if what == "enqueue"}
@@ -191,6 +196,17 @@ def _event(replay: Replay, event: Event) -> Iterator[str]:
     if "send" in event and (result == NET_XMIT_DROP) != event["dropped"]:
         yield f"enqueue returned {result:#x}, dropped was {event['dropped']}"
     yield from _counted(replay, event, earlier)
+
+
+def _commanded(replay: Replay, event: Event) -> Iterator[str]:
+    try:
+        replay.tc(event["tc"])
+    except ScriptError as error:
+        if "error" not in event:
+            yield f"refused: {error}"
+    else:
+        if "error" in event:
+            yield f"accepted, but recorded: {event['error']}"
 
 
 def _received(replay: Replay, event: Event) -> Iterator[str]:
@@ -241,7 +257,7 @@ def _exact(replay: Replay, what: str, line: str) -> str:
     return line
 
 
-_CAKE_TIMES: Final = ((r"(pk|av|sp)_delay .*", r"\1_delay"), (r"drop_next -?\S+", "drop_next"))
+_CAKE_TIMES: Final = ((r"(pk|av|sp)_delay .*", r"\1_delay"), (r"(drop_next|blue_timer) -?\S+", r"\1"))
 _INEXACT: Final = ((r"class sfq 10:\w+", "class sfq"), (r"seed \d+", "seed N"), (r"  deficit -?\d+ (.*blue)", r"\1"),
                    (r"tokens: -?\d+ ctokens: -?\d+", "tokens"), (r" next_packet_delay \S+", ""),
                    (r"(ldelay|drop_next|delay) \S+", r"\1"), (r"latency \S+", "latency"))

@@ -149,7 +149,7 @@ def test_a_command_that_cannot_be_done_changes_nothing(net: Namespace, line: str
 def test_words_quotes_comments_and_continuations() -> None:
     text = "tc a \\\n  'b  c' # no\n\n;d\"e\" #\n f#g"
     assert [[(word.text, word.line, word.column) for word in command] for command in commands(text)] == [
-        [("tc", 1, 1), ("a", 1, 4), ("b  c", 2, 4)], [("d", 4, 2), ("e", 4, 4)], [("f#g", 5, 2)]]
+        [("tc", 1, 1), ("a", 1, 4), ("b  c", 2, 4)], [("de", 4, 2)], [("f#g", 5, 2)]]
 
 
 def test_commands_before_the_broken_one_are_done(net: Namespace) -> None:

@@ -38,6 +38,33 @@ def test_a_shell_script_is_run() -> None:
     assert net.device("eth0").qdisc.kind == "htb"
 
 
+@pytest.mark.parametrize(("script", "define"), [
+    ('RATE="10mbit"\nOPTIONS="rate 5mbit burst 10k"\ntc qdisc add dev eth0 root tbf $OPTIONS latency 20ms', {}),
+    ("export DEV=eth0 RATE='5mbit'\ntc qdisc add dev \"$DEV\" root tbf rate $RATE burst 10k latency 20ms", {}),
+    ("TC='sudo /sbin/tc'\n$TC qdisc add dev eth0 root tbf rate 5mbit burst 10k latency 20ms\nexit 0\nnonsense", {}),
+    ("tc qdisc add dev ${1:-eth0} root tbf rate ${RATE-5mbit} burst 10k latency 20ms", {}),
+    ("DEV=ppp0\ntc qdisc add dev $DEV root tbf rate ${RATE}mbit burst 10k latency 20ms", {"DEV": "eth0", "RATE": "5"}),
+    ("set -e\nmodprobe sch_tbf\nsudo -n tc qdisc add dev $1 root tbf rate 5mbit burst 10k latency 20ms || exit 1\n"
+     "echo done", {"1": "eth0"}),
+])
+def test_variables_hold_words(script: str, define: dict[str, str]) -> None:
+    net = network()
+    run_script(script, net, define=define)
+    assert run_script("tc qdisc show dev eth0", net) == [
+        "qdisc tbf 8001: root refcnt 2 rate 5Mbit burst 10Kb lat 20ms "]
+
+
+def test_a_variable_in_single_quotes_is_none() -> None:
+    with pytest.raises(ScriptError, match=r"Cannot find device '\$DEV'"):
+        run_script("DEV=eth0; tc qdisc show dev '$DEV'", network())
+
+
+def test_the_module_of_ifb_makes_devices() -> None:
+    net = network()
+    run_script("modprobe ifb; sudo modprobe -q ifb numifbs=0", net)
+    assert [name for name in net.devices if name.startswith("ifb")] == ["ifb0", "ifb1"]
+
+
 @pytest.mark.parametrize("tail", ["|| true", "|| :", "2>/dev/null", "2> /dev/null", "&>/dev/null"])
 def test_a_refusal_of_the_kernel_is_forgiven(tail: str) -> None:
     net = network()
@@ -50,9 +77,17 @@ def test_a_refusal_of_the_kernel_is_forgiven(tail: str) -> None:
     ("tc qdisc del dev eth0 root > /dev/null", "line 1, column 1: Cannot delete qdisc with handle of zero (ENOENT)"),
     ("tc qdisc add dev eth0 root pfifo limmit 3 || true",
      "line 1, column 34: unknown word 'limmit': expected limit; did you mean 'limit'?"),
-    ("tc qdisc show dev $DEV", "line 1, column 19: variable 'DEV' is not set: write DEV=VALUE on a line before"),
-    ("tc qdisc show || exit 1",
-     "line 1, column 15: || is followed by 'true' or ':' here; other commands are not supported by ebpfvm"),
+    ("tc qdisc show dev $DEV", "line 1, column 19: variable 'DEV' is not set: write DEV=VALUE on a line before, or "
+                               "give --define DEV=VALUE"),
+    ("tc qdisc show dev $(hostname)",
+     "line 1, column 19: $(...) is not supported by ebpfvm: write what it stands for"),
+    ("for dev in eth0 eth1; do",
+     "line 1, column 1: 'for': what controls a shell is not supported by ebpfvm; write the commands one after the "
+     "other"),
+    ("modprobe dummy", "line 1, column 10: modprobe dummy: expected ifb, or a module of tc, as in sch_htb"),
+    ("tc qdisc show || reboot",
+     "line 1, column 15: || is followed by 'true', ':' or 'exit' here; other commands are not supported by ebpfvm"),
+    ("tc qdisc del dev eth0 root || exit 1", "line 1, column 1: Cannot delete qdisc with handle of zero (ENOENT)"),
 ])
 def test_what_is_an_error_all_the_same(line: str, message: str) -> None:
     with pytest.raises(ScriptError) as caught:
