@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ebpfvm.kernel import Kernel as Kernel
     from ebpfvm.scenario import Scenario
     from ebpfvm.scenario import Scene as Scene
+    from ebpfvm.scenario_files import load_scenario as load_scenario
     from ebpfvm.sched.run_report import Result
 
 __all__ = ["Kernel", "Object", "Program", "dialect_of", "load", "simulate", "verify"]
@@ -31,7 +32,7 @@ __all__ = ["Kernel", "Object", "Program", "dialect_of", "load", "simulate", "ver
 # These need the simulator or what programs run in; importing it takes as long as everything that verifies a program.
 _LATER: Final = {"Kernel": "ebpfvm.kernel", "NamespaceOptions": "ebpfvm.experiments",
                  "open_namespace": "ebpfvm.experiments", "script_programs": "ebpfvm.experiments",
-                 "Scene": "ebpfvm.scenario"}
+                 "Scene": "ebpfvm.scenario", "load_scenario": "ebpfvm.scenario_files"}
 
 
 def simulate(source: Scenario | Object | str | os.PathLike[str] | None = None, /, **options: Any) -> Result:

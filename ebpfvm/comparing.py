@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from array import array
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -22,9 +20,8 @@ if TYPE_CHECKING:
     from ebpfvm.loader.object import Object
     from ebpfvm.sched.flows import Flow
     from ebpfvm.sched.run_report import Result
-    from ebpfvm.sched.senders.tcp_flows import TcpSpec
     from ebpfvm.sched.simulation import Simulation
-    from ebpfvm.sched.traffic import FlowSpec
+    from ebpfvm.sched.traffic_words import Traffic
 
 SCHEMA: Final = "ebpfvm.compare/1"
 _ALL: Final = "all"
@@ -82,10 +79,9 @@ def _one(qdisc: str | Object, options: Mapping[str, Any]) -> list[ComparedTraffi
     name = qdisc if isinstance(qdisc, str) else qdisc.path
     scenes: list[Simulation] = []
     try:
-        with tempfile.TemporaryDirectory(prefix="ebpfvm-") as folder:
-            asked = Scenario.of(None, {**options, **_source(qdisc, options, folder),
-                                       "prepare": lambda scene: scenes.append(scene.simulation)})
-            result = run_scenario(asked)
+        asked = Scenario.of(None, {**options, **_source(qdisc, options),
+                                   "prepare": lambda scene: scenes.append(scene.simulation)})
+        result = run_scenario(asked)
         if not result.ok:
             raise Fault("account", f"{result.problem_count} packets were lost or disposed of twice: "
                                    f"{result.problems[0].message}")
@@ -95,27 +91,14 @@ def _one(qdisc: str | Object, options: Mapping[str, Any]) -> list[ComparedTraffi
     return _rows(name, asked, scenes[0].flows.flows(), result)
 
 
-def _source(qdisc: str | Object, options: Mapping[str, Any], folder: str) -> dict[str, Any]:
-    """Return the options that choose a discipline; a script that has to be written goes to `folder`."""
-    if not isinstance(qdisc, str):
-        return {"source": qdisc}
-    path, _, settings = qdisc.partition(",")
-    if path.endswith(".o"):
-        from ebpfvm.loader.open import load
-        from ebpfvm.loader.variables import parse_settings, set_variables
-        found = load(path, config=options.get("config"))
-        return {"source": set_variables(found, parse_settings(settings.split(",") if settings else ()))}
-    if qdisc.endswith(".tc"):
-        return {"tc": qdisc}
-    script = os.path.join(folder, "compared.tc")
-    with open(script, "w", encoding="utf-8") as file:
-        file.write(f"tc qdisc add dev eth0 root {qdisc}\n")
-    return {"tc": script}
+def _source(qdisc: str | Object, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that choose a discipline."""
+    from ebpfvm.qdisc_words import split_qdisc
+    return split_qdisc(qdisc).options(options.get("config")) if isinstance(qdisc, str) else {"source": qdisc}
 
 
 def _rows(name: str, scenario: Scenario, flows: Sequence[Flow], result: Result) -> list[ComparedTraffic]:
-    specs = cast("Sequence[FlowSpec | TcpSpec]", scenario.flows)
-    names = TrafficNames(specs)
+    names = TrafficNames(cast("Sequence[Traffic]", scenario.flows))
     kinds: list[tuple[str, list[Flow]]] = [(label, []) for label in names.labels]
     captured: list[Flow] = []
     for flow in flows:

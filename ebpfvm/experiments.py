@@ -30,10 +30,10 @@ from ebpfvm.sched.netdev import Namespace
 from ebpfvm.sched.pcap import ETHERNET, PcapWriter, read_capture
 from ebpfvm.sched.sch_bpf import SchBpf
 from ebpfvm.sched.sch_struct_ops import QDISC_OPS, SchStructOps
-from ebpfvm.sched.senders.tcp_flows import TcpSpec
 from ebpfvm.sched.simulation import BOOT_NS, Simulation
-from ebpfvm.sched.tc.script import read_script, show_later
-from ebpfvm.sched.traffic import FlowSpec, replay
+from ebpfvm.sched.tc.script import ScriptFile, read_script, show_later
+from ebpfvm.sched.traffic import replay
+from ebpfvm.sched.traffic_words import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,8 @@ def run_scenario(asked: Scenario) -> Result:
     variable = _variable(found, asked)
     programs = ([_hook(found, "enqueue", asked.enqueue), _hook(found, "dequeue", asked.dequeue)]
                 if found is not None and variable is None else [])
-    script = read_script(asked.tc, cast("Mapping[str, str]", asked.define)) if asked.tc is not None else None
+    script = (asked.tc if asked.tc is None or isinstance(asked.tc, ScriptFile) else
+              read_script(asked.tc, cast("Mapping[str, str]", asked.define)))
     # A script without an object decides whether the kernel is Linux or the RFC's.
     mainline = variable is not None or (found is None and script is not None and script.registers())
     machine = Kernel(_dialect(programs, asked, mainline), asked.seed, asked.limits)
@@ -225,11 +226,8 @@ def _feed(simulation: Simulation, capture: Capture | None, asked: Scenario) -> N
     if capture is not None:
         simulation.add(replay(capture))
     for group, spec in enumerate(asked.flows):
-        if isinstance(spec, FlowSpec):
-            simulation.add_flows(spec, asked.seed, group)
-        else:
-            assert isinstance(spec, TcpSpec)
-            simulation.add_tcp(spec, asked.seed, group)
+        assert isinstance(spec, Traffic)
+        spec.add_to(simulation, asked.seed, group)
 
 
 def _dumps(machine: Kernel, names: Iterable[str]) -> tuple[MapDump, ...]:

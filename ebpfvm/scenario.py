@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from ebpfvm.sched.netdev import Namespace
     from ebpfvm.sched.pcap import Capture
     from ebpfvm.sched.sch_generic import Observer
-    from ebpfvm.sched.senders.tcp_flows import TcpSpec
     from ebpfvm.sched.simulation import Simulation
-    from ebpfvm.sched.traffic import FlowSpec
+    from ebpfvm.sched.tc.script import ScriptFile
+    from ebpfvm.sched.traffic_words import Traffic
     from ebpfvm.sched.wire import Link
 
     Check = Callable[[str, Any], object]
@@ -82,18 +82,27 @@ def _capture(name: str, value: object) -> object:
     return checked.path(name, value)
 
 
-def _flows(name: str, value: Any) -> tuple[FlowSpec | TcpSpec, ...]:
-    from ebpfvm.sched.senders.tcp_flows import TcpSpec, parse_tcp
-    from ebpfvm.sched.traffic import FlowSpec, parse_flows
+def _flows(name: str, value: Any) -> tuple[Traffic, ...]:
+    from ebpfvm.sched.traffic_words import Traffic
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         raise checked.wrong(name, "a list of flows, as in [\"cbr:rate=1mbit\"]", value)
-    found: list[FlowSpec | TcpSpec] = []
+    found: list[Traffic] = []
     for index, spec in enumerate(value):
-        if not isinstance(spec, str | FlowSpec | TcpSpec):
+        if isinstance(spec, str):
+            from ebpfvm.sched.traffic_kinds import parse_flows
+            found.append(parse_flows(spec))
+        elif isinstance(spec, Traffic):
+            found.append(spec)
+        else:
             raise checked.wrong(f"{name}[{index}]", "text as in \"cbr:rate=1mbit\", a FlowSpec or a TcpSpec", spec)
-        found.append(spec if not isinstance(spec, str) else parse_tcp(spec) if spec.startswith("tcp:") else
-                     parse_flows(spec))
     return tuple(found)
+
+
+def _script(name: str, value: object) -> object:
+    if isinstance(value, str | os.PathLike):
+        return checked.path(name, value)
+    from ebpfvm.sched.tc.script import ScriptFile
+    return checked.instance(name, value, ScriptFile, "the path of a script, or a ScriptFile")
 
 
 def _priority(name: str, value: object) -> object:
@@ -166,8 +175,7 @@ class Scenario:
         source: object with an enqueue and a dequeue program of the RFC, or with a `Qdisc_ops` of Linux 6.16 and later,
             or its path; optional with `tc`.
         pcap: capture to replay by its timestamps.
-        flows: flows to generate, as `ebpfvm.sched.traffic.parse_flows` reads them, and TCP connections, as
-            `ebpfvm.sched.senders.tcp_flows.parse_tcp` does.
+        flows: traffic to generate, as `ebpfvm.sched.traffic_kinds.parse_flows` reads it.
         rate: rate of the link in bits per second.
         delay: propagation delay in ns.
         mtu: largest packet in bytes, None for no limit.
@@ -177,9 +185,11 @@ class Scenario:
         engine: "interp" or "translate"; None for the fastest.
         kernel, btf: kernel version and types whose verifier rules apply; see `ebpfvm.api.dialect_of`.
         priority: how skb->priority follows from the DSCP: "tos", "precedence", "dscp" or "none".
-        tc: path of a script of `tc` and `ip` commands that configures the device eth0 and others before the run. The
-            output of its `show` commands after the run is in `Result.shown`.
-        define: values of the script's variables, by name, whatever the script assigns to them; or texts "NAME=VALUE".
+        tc: path of a script, or the script (`ebpfvm.sched.tc.script.ScriptFile`), of `tc` and `ip` commands that
+            configures the device eth0 and others before the run. The output of its `show` commands after the run is
+            in `Result.shown`.
+        define: values of the variables of the script at that path, by name, whatever the script assigns to them; or
+            texts "NAME=VALUE".
         enqueue, dequeue: names of the programs, required if the object holds several.
         unverified: run the programs in the interpreter without verifying them.
         results: results file to write while the run goes on (`ebpfvm.results`); it is the same with every engine.
@@ -203,7 +213,7 @@ class Scenario:
     pcap: Path | Capture | None = _option(
         _capture, None, "traffic", "replay a capture (pcap or pcapng) by its timestamps; - reads standard input",
         metavar="FILE")
-    flows: Iterable[FlowSpec | TcpSpec | str] = _option(
+    flows: Iterable[Traffic | str] = _option(
         _flows, (), "traffic", "generate traffic, as in cbr:rate=1mbit,size=500b,n=4,prio=2 or "
         "tcp:cc=cubic,n=4,rtt=20ms; may be repeated",
         metavar="SPEC", action="append")
@@ -218,8 +228,8 @@ class Scenario:
                                     metavar="SIZE")
     duration: int | str | None = _option(_time, None, "link", "stop after TIME (default: run until idle)",
                                          metavar="TIME")
-    tc: Path | None = _option(
-        checked.path, None, "link",
+    tc: Path | ScriptFile | None = _option(
+        _script, None, "link",
         "run a script of tc and ip commands that configures eth0; its show commands are executed after the simulation",
         metavar="FILE")
     define: Mapping[str, str] | Iterable[str] = _option(
@@ -302,11 +312,26 @@ class Scenario:
         return cls(**options)
 
     @staticmethod
-    def commands() -> Iterator[tuple[str, object, CommandOption]]:
-        """Yield the name, default and spelling of each option of the command line."""
+    def commands() -> Iterator[tuple[str, CommandOption]]:
+        """Yield the name and the spelling of each option of the command line."""
         for item in fields(Scenario):
             if item.metadata["command"] is not None:
-                yield item.name, item.default, item.metadata["command"]
+                yield item.name, item.metadata["command"]
+
+    @staticmethod
+    def check(option: str, name: str, value: object) -> object:
+        """Return the value of an option as a scenario has it.
+
+        Args:
+            option: the option.
+            name: what messages call it.
+            value: the value.
+
+        Raises:
+            UsageError: it has a wrong type or value.
+        """
+        checks = {item.name: item.metadata["check"] for item in fields(Scenario)}
+        return checks[option](name, value)
 
     @property
     def link(self) -> Link:
@@ -317,7 +342,7 @@ class Scenario:
     @property
     def expected(self) -> int:
         """About how many packets the generated flows will send."""
-        return sum(spec.expected for spec in cast("tuple[FlowSpec | TcpSpec, ...]", self.flows))
+        return sum(spec.expected for spec in cast("tuple[Traffic, ...]", self.flows))
 
     @property
     def stop_after(self) -> int | None:

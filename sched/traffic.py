@@ -10,17 +10,29 @@ import itertools
 import math
 import random
 from ipaddress import IPv4Address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ebpfvm.errors import UsageError
-from ebpfvm.ints import U32_MAX
 from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.net import ETH_HLEN, IPV4_HLEN
 from ebpfvm.sched.packet import build
-from ebpfvm.sched.units import NSEC_PER_SEC, format_rate, parse_rate, parse_size, parse_time
+from ebpfvm.sched.traffic_words import (
+    DSCP,
+    PRIORITY,
+    START,
+    STOP,
+    Traffic,
+    TrafficKey,
+    TrafficKind,
+    check_frame,
+    flow_count,
+    port,
+    span,
+)
+from ebpfvm.sched.units import NSEC_PER_SEC, format_rate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from ebpfvm.sched.pcap import Capture
 
@@ -45,7 +57,7 @@ def replay(capture: Capture) -> Iterator[Arrival]:
 
 
 @dataclass(frozen=True, slots=True)
-class FlowSpec:
+class FlowSpec(Traffic):
     """A specification of generated flows.
 
     Attributes:
@@ -84,83 +96,40 @@ class FlowSpec:
         by_time = max(0, self.stop - self.start) * self.rate // (self.size * _BIT_NS) + 1
         return self.count * (by_time if self.packets is None else min(by_time, self.packets))
 
+    def add_to(self, simulation: Any, seed: int, group: int) -> None:
+        """Add the flows to a simulation."""
+        simulation.add_flows(self, seed, group)
 
-_KEYS = ("rate", "size", "n", "start", "stop", "packets", "prio", "dscp", "ecn", "proto", "dport")
+
 FIRST_PORT = 10000
 DESTINATION = "10.255.0.1"
+MOST_FLOWS = 65535 - FIRST_PORT
+"""How many flows a specification can have, because they differ in their source port."""
 _PORT_AT = ETH_HLEN + IPV4_HLEN
-_MAX_FLOWS = 65535 - FIRST_PORT
+_LEAST = {"udp": 42, "tcp": 54}  # bytes of the headers of a frame
+_COMMON = (
+    flow_count("number of such flows", MOST_FLOWS),
+    TrafficKey("size", "size", "size of each frame", "1000b"), START, STOP,
+    TrafficKey("packets", "number", "maximum number of packets of each flow", None, "no limit", (1, 1 << 40)),
+    PRIORITY, DSCP,
+    TrafficKey("ecn", "number", "ECN bits: 1 or 2 for packets that may be marked, 3 marked", "0", range=(0, 3)),
+    TrafficKey("proto", "word", "protocol", "udp", choices=("udp", "tcp")), port(9))
+_RATE = TrafficKey("rate", "rate", "rate of each flow, counting whole frames", required=True)
 
 
-def parse_flows(text: str) -> FlowSpec:
-    """Return the flows that `KIND:KEY=VALUE,...` describes, as in `cbr:rate=1mbit,size=500b,n=4,prio=2`.
-
-    The kinds are cbr and poisson. The keys, with their defaults, are rate (required), size of a frame (1000b), n flows
-    (1), start (0), stop (1s after the start), packets of each flow, prio (skb->priority), dscp (0 to 63), ecn (0 to
-    3), proto (udp, tcp) and dport (9). Units are those of `ebpfvm.sched.units`.
-
-    Raises:
-        UsageError: a word is wrong; the message names it and what is expected.
-    """
-    kind = text.partition(":")[0]
-    if kind not in ("cbr", "poisson"):
-        raise UsageError(f"flows {text!r}: expected cbr:..., poisson:... or tcp:..., as in cbr:rate=1mbit,size=500b")
-    words = flow_words(text, _KEYS)
-    if "rate" not in words:
-        raise UsageError(f"flows {text!r}: rate= is missing, as in cbr:rate=1mbit")
-    start = parse_time(words.get("start", "0"))
-    proto = words.get("proto", "udp")
-    if proto not in ("udp", "tcp"):
-        raise UsageError(f"flows {text!r}: proto={proto} is neither udp nor tcp")
-    return FlowSpec(
-        kind, parse_rate(words["rate"]), frame_size(words.get("size", "1000b"), proto),
-        whole_number(words, "n", 1, _MAX_FLOWS, 1), start,
-        parse_time(words["stop"]) if "stop" in words else start + NSEC_PER_SEC,
-        whole_number(words, "packets", 1, 1 << 40) if "packets" in words else None,
-        whole_number(words, "prio", 0, U32_MAX) if "prio" in words else None,
-        whole_number(words, "dscp", 0, 63, 0) << 2 | whole_number(words, "ecn", 0, 3, 0), proto,
-        whole_number(words, "dport", 0, 65535, 9))
+def _made(kind: str) -> Callable[[Mapping[str, Any]], FlowSpec]:
+    def make(values: Mapping[str, Any]) -> FlowSpec:
+        start, stop = span(values)
+        proto = values["proto"]
+        return FlowSpec(kind, values["rate"], check_frame(values["size"], proto, _LEAST[proto]), values["n"], start,
+                        stop, values["packets"], values["prio"], values["dscp"] << 2 | values["ecn"], proto,
+                        values["dport"])
+    return make
 
 
-def flow_words(text: str, keys: tuple[str, ...]) -> dict[str, str]:
-    """Return the words of `KIND:KEY=VALUE,...` by their keys.
-
-    Raises:
-        UsageError: a word has no value, or none of these keys.
-    """
-    words = {}
-    for word in filter(None, text.partition(":")[2].split(",")):
-        key, equals, value = word.partition("=")
-        if key not in keys or not equals or not value:
-            raise UsageError(f"flows {text!r}: {word!r} is none of {', '.join(name + '=' for name in keys)}")
-        words[key] = value
-    return words
-
-
-def frame_size(word: str, proto: str, least: int = 0) -> int:
-    """Return the length of a frame, which holds at least its headers.
-
-    Raises:
-        UsageError: it is none, or too short or long.
-    """
-    size, least = parse_size(word), least or (54 if proto == "tcp" else 42)
-    if not least <= size <= 65535:
-        raise UsageError(f"size {word!r}: a {proto} frame has {least} to 65535 bytes")
-    return size
-
-
-def whole_number(words: dict[str, str], key: str, low: int, high: int, default: int = 0) -> int:
-    """Return the number that a key has, or the default.
-
-    Raises:
-        UsageError: it is no number in this range.
-    """
-    word = words.get(key)
-    if word is None:
-        return default
-    if not word.isascii() or not word.isdigit() or len(word) > 20 or not low <= int(word) <= high:
-        raise UsageError(f"{key}={word}: expected a number from {low} to {high}")
-    return int(word)
+CBR = TrafficKind("cbr", "evenly spaced packets (constant bit rate)", (_RATE, *_COMMON), _made("cbr"))
+POISSON = TrafficKind("poisson", "packets at random, exponentially distributed intervals", (_RATE, *_COMMON),
+                      _made("poisson"))
 
 
 def group_source(group: int) -> str:
@@ -197,8 +166,8 @@ class Frames:
     __slots__ = ("_end", "_first", "_middle", "_start", "_total", "_zero")
 
     def __init__(self, spec: FlowSpec, group: int = 0) -> None:
-        if not 1 <= spec.count <= _MAX_FLOWS:
-            raise UsageError(f"{spec.count} flows: expected 1 to {_MAX_FLOWS}, which differ in their source port")
+        if not 1 <= spec.count <= MOST_FLOWS:
+            raise UsageError(f"{spec.count} flows: expected 1 to {MOST_FLOWS}, which differ in their source port")
         self._first = first = build(spec.proto, group_source(group), DESTINATION, FIRST_PORT, spec.dport,
                                     length=spec.size, tos=spec.tos)
         at = _PORT_AT + (16 if spec.proto == "tcp" else 6)

@@ -30,7 +30,7 @@ class TrafficNames:
     Args:
         specs: the specifications of the run, in order.
 
-    >>> from ebpfvm.sched.traffic import parse_flows
+    >>> from ebpfvm.sched.traffic_kinds import parse_flows
     >>> TrafficNames([parse_flows("cbr:rate=1mbit"), parse_flows("cbr:rate=1mbit")]).labels
     ['cbr 1Mbit', 'cbr 1Mbit']
     """

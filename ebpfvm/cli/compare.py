@@ -6,7 +6,8 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.cli import helptext, output
-from ebpfvm.cli.selection import add_scenario_options
+from ebpfvm.cli.selection import add_scenario_options, given_options, read_scenario_for
+from ebpfvm.errors import UsageError
 from ebpfvm.limits import Limits
 from ebpfvm.scenario import Scenario
 
@@ -21,11 +22,14 @@ each kind of traffic: packets out, share lost, throughput, delay, fairness among
 
 QDISC is an object, with values for its variables after commas (pfifo.o,limit=50), a
 script that ends in .tc, or words of `tc qdisc add dev eth0 root`, quoted as one
-argument. `ebpfvm run --help` describes traffic and link."""
+argument. `ebpfvm run --help` describes traffic and link. If the first is a scenario
+file that ends in .toml, traffic and link are its, and the options change it; without
+another QDISC, its own is run."""
 _EXAMPLES: Final = helptext.examples(
     'ebpfvm compare samples/rfc/pfifo.o,limit=50 samples/rfc/wfq.o "fq_codel limit 100" '
     "--flows cbr:rate=20mbit --flows cbr:rate=1mbit",
-    "ebpfvm compare pfifo fq_codel --flows tcp:n=2 --flows cbr:rate=80kbit,size=200b")
+    "ebpfvm compare pfifo fq_codel --flows tcp:n=2 --flows cbr:rate=80kbit,size=200b",
+    "ebpfvm compare samples/scenarios/office.toml pfifo fq_codel --set link.rate=5mbit")
 _GROUPS: Final = ("traffic", "link")
 _NOT_HERE: Final = ("tc", "ingress")
 
@@ -37,22 +41,25 @@ def add(subparsers: Any) -> None:
     parser.add_argument("qdisc", metavar="QDISC", nargs="+", help="an object, a script, or words of tc")
     groups = {name: parser.add_argument_group(name) for name in (*_GROUPS, "output")}
     add_scenario_options(groups, _options())
+    groups["traffic"].add_argument("--set", metavar="KEY=VALUE", action="append", default=[], dest="variables",
+                                   help="change a key of the scenario file, as in --set traffic[0].n=4; may be "
+                                        "repeated")
     output.add_limit(groups["output"])
     shape = groups["output"].add_mutually_exclusive_group()
     shape.add_argument("--json", action="store_true", help=helptext.JSON)
     shape.add_argument("--csv", action="store_true", help="print comma-separated values with a line of names")
 
 
-def _options() -> list[tuple[str, object, CommandOption]]:
-    return [(name, default, option) for name, default, option in Scenario.commands()
+def _options() -> list[tuple[str, CommandOption]]:
+    return [(name, option) for name, option in Scenario.commands()
             if option.group in _GROUPS and name not in _NOT_HERE]
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
     from ebpfvm.comparing import SCHEMA, compare, comparison_table
-    options = {name: getattr(args, name) for name, _, _ in _options()}
-    rows = compare(args.qdisc, **options, limits=Limits.parse(args.limit))
+    qdiscs, options = _asked(args)
+    rows = compare(qdiscs, **options)
     if args.json:
         output.put_json({"schema": SCHEMA, "ok": True, "rows": [row._asdict() for row in rows]})
     elif args.csv:
@@ -60,6 +67,25 @@ def run(args: argparse.Namespace) -> int:
     else:
         output.put("\n".join(comparison_table(rows)))
     return output.GOOD
+
+
+def _asked(args: argparse.Namespace) -> tuple[list[str], dict[str, Any]]:
+    """Return the disciplines, and the options of the runs."""
+    given = given_options(args, _options())
+    first, *others = args.qdisc
+    if not first.endswith(".toml"):
+        if args.variables:
+            raise UsageError(f"--set {args.variables[0]}: changes a scenario file; write the value of a variable "
+                             "behind its object, as in pfifo.o,limit=50")
+        return args.qdisc, {**given, "limits": Limits.parse(args.limit)}
+    file = read_scenario_for(args, first, given)
+    own = file.discipline
+    if not others and not own:
+        raise UsageError(f"{first}: names no queueing discipline; add a table [qdisc], or name one behind it")
+    options = file.options()
+    for name in ("source", "tc") if not others else ("source", "tc", "enqueue", "dequeue", "unverified", "ingress"):
+        options.pop(name, None)
+    return others or [own], options
 
 
 def _write(rows: list[ComparedTraffic]) -> None:

@@ -43,10 +43,24 @@ def _lints() -> str:
     return lints()
 
 
+def _scenarios() -> str:
+    from ebpfvm.cli.doc_scenarios import scenario_tables
+    return scenario_tables()
+
+
+def _schema() -> str:
+    from json import dumps
+
+    from ebpfvm.scenario_keys import scenario_schema
+    return dumps(scenario_schema(), indent=1)
+
+
 TOPICS: Final[dict[str, tuple[str, Callable[[], str]]]] = {
     "isa": ("the instruction set: encoding, syntax in each dialect, semantics", _isa),
     "functions": ("map types, helpers and kfuncs, and how far each is supported", _functions),
     "qdiscs": ("kinds of qdiscs, and the options that tc commands give them", _qdiscs),
+    "scenarios": ("the tables and keys of scenario files, and of --flows", _scenarios),
+    "scenario-schema": ("the JSON schema of scenario files", _schema),
     "properties": ("the properties whose violation the verifier reports, by id", _properties),
     "lints": ("the mistakes in qdiscs that Linux accepts and ebpfvm reports, by id", _lints),
     "limits": ("the limits on what an object may use, with their defaults", _limits)}
@@ -56,10 +70,11 @@ _EXAMPLES: Final = helptext.examples(
 
 def add(subparsers: Any) -> None:
     """Declare the subcommand."""
-    topics = "\n".join(f"  {name:10} {what}" for name, (what, _) in TOPICS.items())
+    topics = "\n".join(f"  {name:15} {what}" for name, (what, _) in TOPICS.items())
     parser = helptext.declare(
         subparsers, "doc", brief="print reference tables of the manual", epilog=_EXAMPLES,
-        description=f"Print one of the manual's reference tables in Markdown.\n\ntopics:\n{topics}")
+        description="Print one of the manual's reference tables in Markdown, or a schema in JSON.\n\n"
+                    f"topics:\n{topics}")
     parser.add_argument("topic", choices=tuple(TOPICS), help="table to print")
     parser.add_argument("id", metavar="ID", nargs="?", help="print only this property (topic properties only)")
 

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.cli import helptext, output
 from ebpfvm.cli.interrupts import Interrupts
-from ebpfvm.cli.selection import add_kernel_options, add_scenario_options, open_object
+from ebpfvm.cli.selection import (
+    add_kernel_options,
+    add_scenario_options,
+    given_options,
+    open_object,
+    read_scenario_for,
+)
 from ebpfvm.errors import LimitError, UsageError
 from ebpfvm.escape import escape
 from ebpfvm.lazy_dataclasses import replace
@@ -17,6 +23,9 @@ from ebpfvm.limits import Limits
 from ebpfvm.scenario import Scenario
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ebpfvm.loader.object import Object
     from ebpfvm.scenario import Scene
     from ebpfvm.sched.account import Packet
     from ebpfvm.sched.run_report import Result
@@ -52,7 +61,7 @@ bits per second, bytes, or microseconds."""
 _EXAMPLES: Final = helptext.examples(
     "ebpfvm run samples/rfc/pfifo.o --pcap samples/captures/mixed.pcap --rate 4mbit",
     "ebpfvm run samples/rfc/prio.o --flows cbr:rate=2mbit,prio=0 --flows poisson:rate=9mbit,prio=1,n=3 --delay 5ms",
-    "ebpfvm run --tc samples/tc/classes.tc --pcap samples/captures/mixed.pcap --rate 4mbit")
+    "ebpfvm run samples/scenarios/office.toml --set link.rate=5mbit --duration 2s")
 
 
 def add(subparsers: Any) -> None:
@@ -61,12 +70,14 @@ def add(subparsers: Any) -> None:
                               brief="simulate a queueing discipline on a capture or on generated traffic")
     parser.add_argument("object", metavar="OBJECT", nargs="?",
                         help="eBPF object with sections sch_bpf/... or qdisc/... (RFC), or with a Qdisc_ops in "
-                             ".struct_ops (mainline); optional with --tc")
+                             ".struct_ops (mainline); optional with --tc; or a scenario file that ends in .toml, "
+                             "which the options then change")
     groups = {name: parser.add_argument_group(name) for name in ("traffic", "link", "programs", "output")}
     add_scenario_options(groups, Scenario.commands())
     program, out = groups["programs"], groups["output"]
     program.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], dest="variables",
-                         help="set the initial value of a global variable, as in --set limit=50; may be repeated")
+                         help="set the initial value of a global variable, as in --set limit=50, or change a key of "
+                              "the scenario file, as in --set link.rate=1mbit; may be repeated")
     add_kernel_options(program)
     output.add_limit(program)
     out.add_argument("--json", action="store_true", help=helptext.JSON)
@@ -111,27 +122,15 @@ def execute(args: argparse.Namespace, interrupts: Interrupts | None = None) -> R
         interrupts: where to register the function that stops the simulation.
     """
     from ebpfvm.api import simulate
-    from ebpfvm.loader.variables import parse_settings, set_variables
     from ebpfvm.sched.pcap import read_capture
     from ebpfvm.sched.simulation import BOOT_NS
 
-    if args.pcap is None and not args.flows:
-        raise UsageError("no traffic to send; add --pcap FILE, --flows SPEC, or both")
-    if args.object is None and args.tc is None:
-        raise UsageError("nothing to run; name an OBJECT, --tc FILE, or both")
-    if args.object is None and args.variables:
-        raise UsageError(f"--set {args.variables[0]}: sets a variable of OBJECT, and none is named; an object that a "
-                         "script loads keeps its values")
-    asked = _scenario(args)
-    _keep_inputs(args)
-    found = open_object(args.object, args.kconfig) if args.object is not None else None
-    if found is not None:
-        found = set_variables(found, parse_settings(args.variables, "--set "))
+    asked, found = _asked(args)
     for note in found.notes if found is not None else ():
         output.say(f"note: {note}")
-    capture = read_capture(args.pcap) if args.pcap is not None else None
+    capture = read_capture(os.fspath(asked.pcap)) if isinstance(asked.pcap, str | os.PathLike) else None
     for warning in capture.warnings if capture is not None else ():
-        output.say(f"warning: {args.pcap}: {warning}")
+        output.say(f"warning: {asked.pcap}: {warning}")
     running: list[Simulation] = []
 
     def begin(scene: Scene) -> None:
@@ -151,21 +150,55 @@ def execute(args: argparse.Namespace, interrupts: Interrupts | None = None) -> R
     return result
 
 
-def _scenario(args: argparse.Namespace) -> Scenario:
-    """Return the scenario that the arguments describe, checked; no file has been read yet."""
+def _asked(args: argparse.Namespace) -> tuple[Scenario, Object | None]:
+    """Return the scenario that the arguments describe, and the object in it."""
+    given = given_options(args, Scenario.commands())
+    if args.dump_maps is not None:
+        given["dump_maps"] = _maps(args.dump_maps)
+    if args.object is not None and args.object.endswith(".toml"):
+        return _of_file(args, given)
+    if args.pcap is None and not args.flows:
+        raise UsageError("no traffic to send; add --pcap FILE, --flows SPEC, or both")
+    if args.object is None and args.tc is None:
+        raise UsageError("nothing to run; name an OBJECT, --tc FILE, or both")
+    if args.object is None and args.variables:
+        raise UsageError(f"--set {args.variables[0]}: sets a variable of OBJECT, and none is named; an object that a "
+                         "script loads keeps its values")
     from ebpfvm.loader.kconfig import read_values
-    options = {name: getattr(args, name) for name, _, _ in Scenario.commands()}
-    options["dump_maps"] = _maps(args.dump_maps)
-    return Scenario(args.object, **options, btf=args.btf, config=read_values(args.kconfig),
-                    record=args.packets and args.json, limits=Limits.parse(args.limit))
+    from ebpfvm.loader.variables import parse_settings, set_variables
+    asked = Scenario(args.object, **given, btf=args.btf, config=read_values(args.kconfig),
+                     record=args.packets and args.json, limits=Limits.parse(args.limit))
+    _keep_inputs(args.out, (args.object, args.pcap, args.tc))
+    found = None
+    if args.object is not None:
+        found = set_variables(open_object(args.object, args.kconfig), parse_settings(args.variables, "--set "))
+    return asked, found
 
 
-def _keep_inputs(args: argparse.Namespace) -> None:
+def _of_file(args: argparse.Namespace, given: dict[str, Any]) -> tuple[Scenario, Object | None]:
+    """Return the scenario that a file and the arguments describe, and the object in it."""
+    from ebpfvm.loader.object import Object
+    if args.btf is not None:
+        given["btf"] = args.btf
+    if args.kconfig:
+        given["config"] = args.kconfig
+    file = read_scenario_for(args, args.object, given)
+    shown = {name: given[name] for name, option in Scenario.commands() if option.group == "output" and name in given}
+    asked = replace(file.scenario(), **shown, record=args.packets and args.json)
+    if asked.pcap is None and not asked.flows:
+        raise UsageError(f"{args.object}: no traffic to send; add [[traffic]] tables, or pcap, --flows or --pcap")
+    source = asked.source if isinstance(asked.source, Object) else None
+    paths = [path for path in (asked.pcap, asked.tc, source.path if source is not None else None)
+             if isinstance(path, str)]
+    _keep_inputs(args.out, (args.object, *paths))
+    return asked, source
+
+
+def _keep_inputs(out: str | None, paths: Iterable[str | None]) -> None:
     """Raise UsageError if the capture to be written would overwrite an input file."""
-    for path in (args.object, args.pcap, args.tc):
-        if path and args.out and os.path.isfile(path) and os.path.exists(args.out) and os.path.samefile(
-                path, args.out):
-            raise UsageError(f"--out {args.out}: would overwrite the input file {path}; choose another name")
+    for path in paths:
+        if path and out and os.path.isfile(path) and os.path.exists(out) and os.path.samefile(path, out):
+            raise UsageError(f"--out {out}: would overwrite the input file {path}; choose another name")
 
 
 def balance(result: Result) -> int:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ebpfvm.isa.insn import Insn
     from ebpfvm.loader.object import Object, Program
     from ebpfvm.scenario import CommandOption
+    from ebpfvm.scenario_files import ScenarioFile
 
 _TYPES: Final = {"tc": "sched_cls", "classifier": "sched_cls", "action": "sched_act", "act": "sched_act",
                  "socket": "socket_filter", "socket1": "socket_filter", "filter": "socket_filter"}
@@ -34,11 +35,35 @@ def add_kernel_options(parser: Any) -> None:
                              "or one value, as in CONFIG_HZ=250; may be repeated")
 
 
-def add_scenario_options(groups: Mapping[str, Any], options: Iterable[tuple[str, object, CommandOption]]) -> None:
-    """Declare options of a simulation (`ebpfvm.scenario.Scenario.commands`), each in its group."""
-    for name, default, option in options:
-        start = [] if option.more.get("action") == "append" and default is not None else default
-        groups[option.group].add_argument(f"--{name.replace('_', '-')}", default=start, help=option.help, **option.more)
+def add_scenario_options(groups: Mapping[str, Any], options: Iterable[tuple[str, CommandOption]]) -> None:
+    """Declare options of a simulation (`ebpfvm.scenario.Scenario.commands`), each in its group.
+
+    What is not given becomes None (see `given_options`), because a scenario file may say something else than the
+    default.
+    """
+    for name, option in options:
+        groups[option.group].add_argument(f"--{name.replace('_', '-')}", default=None, help=option.help, **option.more)
+
+
+def given_options(args: argparse.Namespace, options: Iterable[tuple[str, CommandOption]]) -> dict[str, Any]:
+    """Return those options of a simulation that the command line has."""
+    return {name: getattr(args, name) for name, _ in options if getattr(args, name) is not None}
+
+
+def read_scenario_for(args: argparse.Namespace, path: str, given: Mapping[str, Any]) -> ScenarioFile:
+    """Return what a scenario file and the command line say together.
+
+    Args:
+        path: path of the file.
+        given: the options that the command line has.
+
+    Raises:
+        UsageError: the file cannot be read, or a setting or a limit is malformed.
+    """
+    from ebpfvm.limits import Limits
+    from ebpfvm.scenario_files import read_scenario
+    limits = {word.partition("=")[0]: getattr(Limits.parse([word]), word.partition("=")[0]) for word in args.limit}
+    return read_scenario(path).set(*args.variables).with_options(given, limits)
 
 
 def open_object(path: str, kconfig: list[str]) -> Object:

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from ebpfvm.errors import UsageError
-from ebpfvm.ints import U32_MAX
 from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.net import ETH_P_8021AD, ETH_P_8021Q, VLAN_HLEN
-from ebpfvm.sched.traffic import FlowSpec, flow_words, frame_size, whole_number
-from ebpfvm.sched.units import NSEC_PER_SEC, parse_size, parse_time
+from ebpfvm.sched.senders.control_laws import LAWS
+from ebpfvm.sched.traffic import FlowSpec
+from ebpfvm.sched.traffic_words import (
+    DSCP,
+    PRIORITY,
+    START,
+    STOP,
+    Traffic,
+    TrafficError,
+    TrafficKey,
+    TrafficKind,
+    check_frame,
+    flow_count,
+    port,
+    span,
+)
+from ebpfvm.sched.units import NSEC_PER_SEC
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
 
 ECN: Final = {"off": 0, "on": 2, "l4s": 1}
 """The codepoint that the packets have (RFC 3168, RFC 9331)."""
 
 HEADERS: Final = 54  # Ethernet, IPv4 and TCP without options
 STAMP: Final = 8  # bytes of each segment that number its transmission
-_KEYS: Final = ("cc", "n", "rtt", "size", "bytes", "start", "stop", "ecn", "prio", "dscp", "dport")
 
 
 @dataclass(frozen=True, slots=True)
-class TcpSpec:
+class TcpSpec(Traffic):
     """A specification of TCP connections.
 
     Attributes:
@@ -61,45 +74,45 @@ class TcpSpec:
         """The number of packets that is known from the beginning."""
         return 0 if self.total is None else self.count * -(-self.total // (self.size - HEADERS))
 
+    def add_to(self, simulation: Any, seed: int, group: int) -> None:
+        """Add the connections to a simulation."""
+        simulation.add_tcp(self, seed, group)
+
     def frames(self, ecn: int) -> FlowSpec:
         """Return the flows that have the same headers."""
         return FlowSpec("cbr", 1, self.size, self.count, tos=self.tos | ecn, proto="tcp", dport=self.dport)
 
 
-def parse_tcp(text: str) -> TcpSpec:
-    """Return the connections that `tcp:KEY=VALUE,...` describes, as in `tcp:cc=reno,n=4,rtt=20ms,ecn=on`.
+KEYS: Final = (
+    TrafficKey("cc", "word", "congestion control: `reno` (RFC 5681), `cubic` (RFC 9438, without HyStart++), `dctcp` "
+               "(RFC 8257), `prague` (the window of DCTCP with the codepoint of L4S), `bbr` (like version 1)", "cubic",
+               choices=tuple(LAWS)),
+    TrafficKey("rtt", "time", "a round trip without queues and without the time on the wire; the link's delay is a "
+               "part of it", "20ms"),
+    TrafficKey("size", "size", "size of a full frame", "1514b"), START,
+    STOP._replace(doc="when it stops to send new data"),
+    TrafficKey("ecn", "word", "codepoint of the packets: `on` is ECT(0), `l4s` ECT(1)", None,
+               "`off`; `on` for dctcp, `l4s` for prague", choices=tuple(ECN)), PRIORITY, DSCP, port(5001))
+"""The keys that all kinds of TCP traffic have."""
 
-    The keys, with their defaults, are cc (cubic; reno, dctcp, prague, bbr), n connections (1), rtt (20ms), size of a
-    full frame (1514b), bytes to send (no end), start (0), stop (1s after the start), ecn (off, on, l4s; on for dctcp,
-    l4s for prague), prio (skb->priority), dscp (0 to 63) and dport (5001).
 
-    Raises:
-        UsageError: a word is wrong; the message names it and what is expected.
-    """
-    from ebpfvm.sched.senders.control_laws import law_named
-    words = flow_words(text, _KEYS)
-    law, ecn = words.get("cc", "cubic"), words.get("ecn")
-    law_named(law)
-    if ecn is not None and ecn not in ECN:
-        raise UsageError(f"flows {text!r}: ecn={ecn} is none of {', '.join(ECN)}")
-    size = frame_size(words.get("size", "1514b"), "tcp", HEADERS + STAMP)
-    start = parse_time(words.get("start", "0"))
+def tcp_spec(values: Mapping[str, Any]) -> TcpSpec:
+    """Return the connections that the values of `KEYS` describe; `n` and `bytes` may be among them."""
+    start, stop = span(values)
+    total = values.get("bytes")
+    if total is not None and total < 1:
+        raise TrafficError("bytes", "a connection has at least one byte to send")
     return TcpSpec(
-        law, parse_time(words.get("rtt", "20ms")), size, whole_number(words, "n", 1, 10_000, 1),
-        _total(text, words.get("bytes")), start,
-        parse_time(words["stop"]) if "stop" in words else start + NSEC_PER_SEC,
-        None if ecn is None else ECN[ecn],
-        whole_number(words, "prio", 0, U32_MAX) if "prio" in words else None,
-        whole_number(words, "dscp", 0, 63, 0) << 2, whole_number(words, "dport", 0, 65535, 5001))
+        values["cc"], values["rtt"], check_frame(values["size"], "tcp", HEADERS + STAMP), values.get("n", 1), total,
+        start, stop, None if values["ecn"] is None else ECN[values["ecn"]], values["prio"], values["dscp"] << 2,
+        values["dport"])
 
 
-def _total(text: str, word: str | None) -> int | None:
-    if word is None:
-        return None
-    total = parse_size(word)
-    if total < 1:
-        raise UsageError(f"flows {text!r}: bytes={word}: a connection has at least one byte to send")
-    return total
+TCP: Final = TrafficKind("tcp", "TCP connections, which react to losses and marks", (
+    KEYS[0], flow_count("number of connections; all but the first begin at a random time within one round trip",
+                        10_000), *KEYS[1:3],
+    TrafficKey("bytes", "size", "what each connection has to send, rounded up to full segments", None, "no end"),
+    *KEYS[3:]), tcp_spec)
 
 
 class Segments:

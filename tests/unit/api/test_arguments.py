@@ -10,6 +10,7 @@ import pytest
 import ebpfvm
 from ebpfvm.api import open_namespace
 from ebpfvm.cli.main import build_parser
+from ebpfvm.cli.selection import given_options
 from ebpfvm.errors import UsageError
 from ebpfvm.isa.asm import assemble
 from ebpfvm.isa.insn import encode
@@ -62,10 +63,11 @@ def test_options_of_other_functions_that_do_not_exist() -> None:
 
 def test_the_command_line_has_the_options_of_a_scenario() -> None:
     python_only = {"source", "btf", "record", "prepare", "observer", "progress", "hooks", "config", "limits"}
-    assert {name for name, _, _ in Scenario.commands()} == set(Scenario.__dataclass_fields__) - python_only
+    assert {name for name, _ in Scenario.commands()} == set(Scenario.__dataclass_fields__) - python_only
     args = build_parser().parse_args(["run", PFIFO])
-    options = {name: getattr(args, name) for name, _, _ in Scenario.commands()}
-    assert Scenario(PFIFO, **options) == Scenario(PFIFO)
+    assert given_options(args, Scenario.commands()) == {}
+    args = build_parser().parse_args(["run", PFIFO, "--rate", "10mbit", "--seed", "0"])
+    assert given_options(args, Scenario.commands()) == {"rate": "10mbit", "seed": 0}
 
 
 def test_a_scenario_is_the_same_as_its_options() -> None:

@@ -17,7 +17,8 @@ from ebpfvm.sched.flow_key import parse
 from ebpfvm.sched.flows import FlowTable, jain, percentile
 from ebpfvm.sched.packet import build
 from ebpfvm.sched.pcap import RAW_IP, PcapWriter, read_capture
-from ebpfvm.sched.traffic import FlowSpec, generate, parse_flows, replay
+from ebpfvm.sched.traffic import FlowSpec, generate, replay
+from ebpfvm.sched.traffic_kinds import parse_flows
 from ebpfvm.sched.wire import Link
 from tests.unit.sched.kit import Bench, packets
 
@@ -105,11 +106,11 @@ def test_a_specification_says_everything() -> None:
 @pytest.mark.parametrize(("text", "message"), [
     ("", "expected cbr"), ("burst:rate=1mbit", "expected cbr"), ("cbr", "rate= is missing"),
     ("cbr:rate", "'rate' is none of"), ("cbr:speed=1", "'speed=1' is none of"), ("cbr:rate=0", "at least 1 bit"),
-    ("cbr:rate=1mbit,size=10", "42 to 65535"), ("cbr:rate=1mbit,proto=icmp", "neither udp nor tcp"),
+    ("cbr:rate=1mbit,size=10", "42 to 65535"), ("cbr:rate=1mbit,proto=icmp", "proto=icmp: 'icmp' is none of udp, tcp"),
     ("cbr:rate=1mbit,n=0", "n=0: expected a number from 1"), ("cbr:rate=1mbit,dscp=64", "from 0 to 63"),
     ("cbr:rate=1mbit,ecn=4", "ecn=4: expected a number from 0 to 3"),
     ("cbr:rate=1mbit,packets=many", "packets=many"), ("cbr:rate=1mbit,prio=-1", "prio=-1"),
-    ("cbr:rate=1mbit,start=never", "time 'never'")])
+    ("cbr:rate=1mbit,start=never", "start=never: time 'never'")])
 def test_a_wrong_specification_names_the_word(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse_flows(text)

@@ -16,8 +16,9 @@ from ebpfvm.sched.flow_key import parse
 from ebpfvm.sched.packet import checksum
 from ebpfvm.sched.pcap import ETHERNET, read_capture
 from ebpfvm.sched.run_report import Result
-from ebpfvm.sched.senders.tcp_flows import Segments, TcpSpec, parse_tcp
+from ebpfvm.sched.senders.tcp_flows import Segments, TcpSpec
 from ebpfvm.sched.traffic import Frames
+from ebpfvm.sched.traffic_kinds import parse_flows
 
 ROOT = Path(__file__).parents[3]
 PFIFO = ROOT / "samples" / "rfc" / "pfifo.o"
@@ -177,15 +178,15 @@ def test_what_a_program_sees_of_a_connection_is_a_tcp_packet(tmp_path: Path) -> 
 # ---- options ----------------------------------------------------------------------------------------------------
 
 def test_the_text_has_every_option() -> None:
-    assert parse_tcp("tcp:") == TcpSpec()
-    assert parse_tcp("tcp:cc=bbr,n=3,rtt=5ms,size=600b,bytes=1m,start=1s,stop=9s,ecn=off,prio=2,dscp=8,dport=80") == (
+    assert parse_flows("tcp:") == TcpSpec()
+    assert parse_flows("tcp:cc=bbr,n=3,rtt=5ms,size=600b,bytes=1m,start=1s,stop=9s,ecn=off,prio=2,dscp=8,dport=80") == (
         TcpSpec("bbr", 5 * MS, 600, 3, 1 << 20, 1000 * MS, 9000 * MS, 0, 2, 32, 80))
-    assert parse_tcp("tcp:start=2s").stop == 3000 * MS
+    assert parse_flows("tcp:start=2s").stop == 3000 * MS
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ("tcp:cc=vegas", "cc=vegas is none of reno, cubic, dctcp, prague, bbr"),
-    ("tcp:ecn=maybe", "ecn=maybe is none of off, on, l4s"),
+    ("tcp:cc=vegas", "'vegas' is none of reno, cubic, dctcp, prague, bbr"),
+    ("tcp:ecn=maybe", "ecn=maybe: 'maybe' is none of off, on, l4s"),
     ("tcp:rate=1mbit", "'rate=1mbit' is none of cc=, n="),
     ("tcp:size=61b", "a tcp frame has 62 to 65535 bytes"),
     ("tcp:n=0", "n=0: expected a number from 1"),
