@@ -43,7 +43,7 @@ class QdiscWords(NamedTuple):
         if self.script:
             return {"tc": self.script}
         from ebpfvm.sched.tc.script import ScriptFile
-        return {"tc": ScriptFile(f"tc qdisc add dev eth0 root {self.tc}\n", "")}
+        return {"tc": ScriptFile(f"tc qdisc add dev eth0 root {self.tc}\n", ""), "title": self.tc}
 
 
 def split_qdisc(text: str, folder: str = "") -> QdiscWords:

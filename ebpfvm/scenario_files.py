@@ -214,7 +214,7 @@ class ScenarioFile:
         link = self._table("link")
         self._known(("link",), link, [key.name for key in LINK])
         options |= self._options(("link",), link, LINK)
-        options |= self._qdisc_options(options.get("config"))
+        options = self._qdisc_options(options.get("config")) | options
         if "traffic" in self.tables:
             options["flows"] = self._flows(options.get("duration"))
         if "limits" in self.tables:

@@ -68,6 +68,8 @@ FORMS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
 """The forms of values: how messages and the manual describe each, and its JSON schema."""
 
 TOP: Final = (
+    FileKey("title", "word", "title", "what reports call the run (default: the name of the object, or the words of "
+            "tc)"),
     FileKey("duration", "time", "duration", "when to stop (default: run until idle)"),
     FileKey("seed", "number", "seed"), FileKey("pcap", "path", "pcap"),
     FileKey("priority", "word", "priority", words=PRIORITY_RULES),

@@ -168,7 +168,7 @@ def parameters(asked: Scenario) -> dict[str, Any]:
     source, pcap = asked.source, asked.pcap
     found = {
         "schema": SCHEMA, "ebpfvm": __version__, "state": RUNNING, "title": asked.title or _title(asked),
-        "source": _base(getattr(source, "path", source)), "tc": _base(asked.tc),
+        "source": _base(getattr(source, "path", source)), "tc": _base(getattr(asked.tc, "path", asked.tc)),
         "pcap": _base(getattr(pcap, "path", pcap)),
         "traffic": json.dumps(specs, separators=(",", ":")), "priority": asked.priority, "seed": asked.seed,
         "rate": asked.rate, "delay": asked.delay, "mtu": asked.mtu, "asked_duration": asked.duration,

@@ -28,6 +28,7 @@ SAMPLES = sorted((ROOT / "samples" / "scenarios").glob("*.toml"))
 MS = 1_000_000
 
 WHOLE = f"""
+title = "the office"
 duration = "2s"
 seed = 7
 priority = "dscp"
@@ -71,7 +72,7 @@ def test_a_file_sets_every_option() -> None:
     assert (found.rate, found.delay, found.mtu) == (4_000_000, 5 * MS, 1500)
     assert (found.config, found.pin, found.enqueue, found.unverified) == ({"CONFIG_HZ": 250}, ("pifo",),
                                                                           "pfifo_enqueue", True)
-    assert found.limits == Limits(events=5000)
+    assert found.limits == Limits(events=5000) and found.title == "the office"
     assert found.flows == (TcpSpec("reno", count=3, start=1000 * MS, stop=2000 * MS),
                            FlowSpec("cbr", 1_000_000, stop=1500 * MS))
     assert isinstance(found.source, Object) and found.source.path == str(PFIFO)
@@ -105,7 +106,8 @@ def test_paths_begin_in_the_folder_of_the_file(tmp_path: Path, monkeypatch: pyte
      "fq_codel limit 7 target 5ms ecn"), ('tc = "fq_codel ecn limit 5"\noptions = { ecn = false }', "fq_codel limit 5"),
     ('tc = "pfifo"\noptions = { limit = 1.5 }', "pfifo limit 1.5")])
 def test_words_of_tc_have_options(qdisc: str, words: str) -> None:
-    assert scenario(f"[qdisc]\n{qdisc}\n").tc == ScriptFile(f"tc qdisc add dev eth0 root {words}\n", "")
+    found = scenario(f"[qdisc]\n{qdisc}\n")
+    assert (found.tc, found.title) == (ScriptFile(f"tc qdisc add dev eth0 root {words}\n", ""), words)
 
 
 def test_traffic_without_an_end_lasts_as_long_as_the_scenario() -> None:
@@ -257,6 +259,13 @@ def test_a_script_replaces_the_discipline(tmp_path: Path, capsys: pytest.Capture
     assert "qdisc pfifo" in capsys.readouterr().out
     assert main(["run", path, "--out", path]) == 2
     assert "would overwrite" in capsys.readouterr().err
+
+
+def test_a_run_of_a_scenario_is_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in SAMPLES:
+        assert main(["run", str(path), "--duration", "50ms", "--results", str(tmp_path / f"{path.stem}.db")]) == 0
+        assert (tmp_path / f"{path.stem}.db").stat().st_size > 0
+    capsys.readouterr()
 
 
 def test_a_scenario_is_compared(capsys: pytest.CaptureFixture[str]) -> None:
