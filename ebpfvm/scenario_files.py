@@ -289,7 +289,7 @@ class ScenarioFile:
         named = [name for name in SOURCES if name in table]
         if len(named) != 1:
             self._wrong(("qdisc",), f"expected one of {', '.join(SOURCES)}, found {' and '.join(named) or 'none'}")
-        needs = {"variables": "object", "options": "tc", "enqueue": "object", "dequeue": "object"}
+        needs = {"variables": "object", "options": "tc", "enqueue": "object", "dequeue": "object", "define": "script"}
         for name, source in needs.items():
             if name in table and source not in named:
                 self._wrong(("qdisc", name), f"belongs to {source}, and the discipline is a {named[0]}")

@@ -90,6 +90,8 @@ QDISC: Final = (
     FileKey("unverified", "flag", "unverified"),
     FileKey("script", "path", doc="script of tc and ip commands that configures eth0; its show commands are executed "
             "after the run"),
+    FileKey("define", "words", "define", "values of variables of the script, as in [\"RATE=5mbit\"], whatever the "
+            "script assigns"),
     FileKey("tc", "word", doc="words of `tc qdisc add dev eth0 root ...`, as in \"fq_codel limit 1000\""),
     FileKey("options", "words of tc", doc="further words of `tc` with their values, as in "
             "{ limit = 1000, ecn = true }"))

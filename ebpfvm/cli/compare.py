@@ -83,7 +83,8 @@ def _asked(args: argparse.Namespace) -> tuple[list[str], dict[str, Any]]:
     if not others and not own:
         raise UsageError(f"{first}: names no queueing discipline; add a table [qdisc], or name one behind it")
     options = file.options()
-    for name in ("source", "tc", "title", *(("enqueue", "dequeue", "unverified", "ingress") if others else ())):
+    own_options = ("enqueue", "dequeue", "unverified", "ingress", "define")
+    for name in ("source", "tc", "title", *(own_options if others else ())):
         options.pop(name, None)
     return others or [own], options
 

@@ -31,7 +31,8 @@ WRONG: dict[str, tuple[object, ...]] = {
     "enqueue": (3, b"e"), "dequeue": (["d"],), "unverified": (1, "no", None), "record": (1, None),
     "ingress": ("yes", 0), "pin": ("flows", 3, [3], b"x"), "dump_maps": ("flows", 3, [None]), "prepare": (3, "f"),
     "observer": (3,), "hooks": (3,), "config": (3,), "progress": ("p",), "limits": (3, {"events": 1}, None),
-    "results": (3, b"x", True), "sample": (0, 1.5, None, "soon"), "events": ("yes", 1, None), "title": (3, None)}
+    "results": (3, b"x", True), "sample": (0, 1.5, None, "soon"), "events": ("yes", 1, None), "title": (3, None),
+    "define": ("A=b", 3, {"A": 1}, ["a b=3"], None)}
 
 
 def test_every_option_of_a_simulation_is_tried() -> None:
