@@ -14,7 +14,7 @@ Values that a *program* can see (an errno, NULL) are plain integers, never excep
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -130,3 +130,23 @@ class InternalError(EbpfvmError):
     def __init__(self, message: str, details: Mapping[str, object] | None = None) -> None:
         super().__init__(message)
         self.details = dict(details or {})
+
+
+_KINDS: Final = ((Rejected, "rejected"), (UsageError, "usage"), (LoadError, "unreadable"), (Fault, "fault"),
+                 (LimitError, "limit"))
+
+
+def cause_of(error: EbpfvmError) -> EbpfvmError:
+    """Return what is wrong with what a script names: an object, a program or a run, rather than the script."""
+    while isinstance(error, UsageError | LoadError):
+        cause = error.__cause__
+        if not isinstance(cause, Rejected | Fault | LimitError | LoadError):
+            break
+        error = cause
+    return error
+
+
+def kind_of(error: EbpfvmError) -> str:
+    """Return the word for the kind of an error in JSON: rejected, usage, unreadable, fault, limit or internal."""
+    cause = cause_of(error)
+    return next((word for kind, word in _KINDS if isinstance(cause, kind)), "internal")

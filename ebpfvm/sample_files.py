@@ -104,20 +104,22 @@ def _files(root: Path, name: str) -> Iterator[Path]:
             yield path.relative_to(root)
 
 
-def build(source: Path, out: Path, compiler: str | None = None) -> None:
+def build(source: Path, out: Path, compiler: str | None = None, folders: Iterable[Path] = ()) -> None:
     """Write the object of a C file, compiled as the samples are: for the bpf target, with ebpfvm's headers in reach.
 
     Args:
         source: the C file.
         out: the object to write.
         compiler: command of clang; by default $CLANG, or else the first clang that is found.
+        folders: more folders to search for headers.
 
     Raises:
         UsageError: there is no such file, no clang, or clang rejects the program; it has printed why.
     """
     if not source.is_file():
         raise UsageError(f"{source}: no such file")
-    command = [compiler or _compiler(), *_flags(), f"-I{folder() / 'include'}", "-c", str(source), "-o", str(out)]
+    places = [f"-I{place}" for place in (folder() / "include", *folders)]
+    command = [compiler or _compiler(), *_flags(), *places, "-c", str(source), "-o", str(out)]
     try:
         done = subprocess.run(command, check=False)
     except OSError as error:

@@ -91,4 +91,5 @@ def _installed(shell: str) -> str:
                 return path.read_text(encoding="utf-8").rstrip("\n")
     except (PackageNotFoundError, OSError):
         pass
-    raise UsageError("this copy of ebpfvm came without the scripts; to make them: pip install 'ebpfvm[completion]'")
+    raise UsageError("this copy of ebpfvm came without the scripts, as a checkout does; shtab makes them: "
+                     "pip install shtab")

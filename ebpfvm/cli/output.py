@@ -10,7 +10,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from ebpfvm.errors import EbpfvmError, Fault, LimitError, LoadError, Rejected, UsageError
+from ebpfvm.errors import EbpfvmError, Fault, Rejected, cause_of, kind_of
 from ebpfvm.escape import escape
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ PIPE: Final = 141  # as a shell reports a process that SIGPIPE ended
 # Errors of files, as opposed to those of a program's maps.
 UNWRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
-_CODES: Final[tuple[tuple[type[EbpfvmError], str, int], ...]] = (
-    (Rejected, "rejected", REJECTED), (UsageError, "usage", USAGE), (LoadError, "unreadable", UNREADABLE),
-    (Fault, "fault", FAULT), (LimitError, "limit", LIMIT))
+EXIT_CODES: Final = {"rejected": REJECTED, "usage": USAGE, "unreadable": UNREADABLE, "fault": FAULT, "limit": LIMIT,
+                     "internal": BROKEN}
+"""Kind of an error (`ebpfvm.errors.kind_of`) -> exit status."""
 
 _BAR: Final = 30  # characters
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "bold": "1"}
@@ -75,17 +75,7 @@ def forget() -> None:
 
 def exit_code(error: EbpfvmError) -> int:
     """Return the exit status for an error."""
-    return next((code for kind, _, code in _CODES if isinstance(_cause(error), kind)), BROKEN)
-
-
-def _cause(error: EbpfvmError) -> EbpfvmError:
-    """Return what is wrong with what a script names: an object, a program or a run, rather than the script."""
-    while isinstance(error, UsageError | LoadError):
-        cause = error.__cause__
-        if not isinstance(cause, Rejected | Fault | LimitError | LoadError):
-            break
-        error = cause
-    return error
+    return EXIT_CODES[kind_of(error)]
 
 
 def paint(text: str, colour: str, stream: TextIO) -> str:
@@ -165,10 +155,10 @@ def fail(error: EbpfvmError, as_json: bool) -> int:
         say(note)
     code = exit_code(error)
     if as_json:
-        cause = _cause(error)
-        kind = next((name for type_, name, _ in _CODES if isinstance(cause, type_)), "internal")
+        cause = cause_of(error)
         about = {"property": cause.verdict.property} if isinstance(cause, Rejected) else {}
-        put_json({"schema": "ebpfvm.error/1", "ok": False, "kind": kind, "exit": code, "message": str(error), **about})
+        put_json({"schema": "ebpfvm.error/1", "ok": False, "kind": kind_of(error), "exit": code,
+                  "message": str(error), **about})
     return code
 
 

@@ -56,11 +56,14 @@ def _add_copy(parts: Any) -> None:
 def _add_build(parts: Any) -> None:
     parser = helptext.declare(
         parts, "build", brief="compile programs with clang",
-        description="Compile C files as the samples are compiled. The headers that come with ebpfvm are found.",
+        description="Compile C files as the samples are compiled. The headers of samples/include are found, and\n"
+                    "those beside the C file.",
         epilog=helptext.examples('ebpfvm samples build samples/rfc/pfifo.bpf.c --to "$(mktemp -d)"',
                                  'ebpfvm samples build samples/rfc/*.bpf.c --clang clang-19 --to "$(mktemp -d)"'))
     parser.add_argument("source", metavar="FILE", nargs="+", type=Path, help="C file, as in pfifo.bpf.c")
     parser.add_argument("--to", metavar="DIR", type=Path, help="folder for the objects (default: that of each file)")
+    parser.add_argument("-I", metavar="DIR", action="append", default=[], type=Path, dest="folders",
+                        help="folder to search for headers too, as in samples/rfc for pifo.h; may be repeated")
     parser.add_argument("--clang", metavar="COMMAND",
                         help="compiler (default: $CLANG, or the first of clang-19, other versions, and clang)")
 
@@ -96,5 +99,5 @@ def _build(args: argparse.Namespace) -> None:
     from ebpfvm.sample_files import build
     for source in args.source:
         name = source.name.removesuffix(".c").removesuffix(".bpf")
-        build(source, out := (args.to or source.parent) / f"{name}.o", args.clang)
+        build(source, out := (args.to or source.parent) / f"{name}.o", args.clang, args.folders)
         output.put(str(out))

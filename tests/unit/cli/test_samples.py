@@ -69,6 +69,16 @@ def test_an_unknown_name_is_an_error(name: str, tmp_path: Path, capsys: pytest.C
     assert not (tmp_path / "new").exists()
 
 
+def test_headers_of_other_folders_are_found_with_an_option(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "mine.bpf.c"
+    shutil.copy(SAMPLES / "rfc" / "pfifo.bpf.c", source)
+    assert main(["samples", "build", str(source)]) == 2
+    assert "'pifo.h' file not found" in capfd.readouterr().err
+    assert main(["samples", "build", str(source), "-I", str(SAMPLES / "rfc")]) == 0
+    assert (tmp_path / "mine.o").is_file()
+
+
+
 def test_a_copied_sample_compiles_to_the_same_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     if shutil.which("clang-19") is None:
         pytest.skip("needs clang-19")
