@@ -13,7 +13,8 @@
 
 #define FLOWS 1024
 #define HOSTS 256
-#define MAX_ROUNDS 65536
+
+#include "turns.h"
 
 const volatile __u64 rate = 0;        /* bytes a second; 0 for no shaper */
 const volatile __u32 overhead = 0;    /* bytes that the link adds to each packet */
@@ -46,31 +47,8 @@ struct {
 	__type(value, __u32);
 } hosts SEC(".maps");
 
-enum { FRESH, OLD };
-
-/* Flows that have a turn: those that have just begun first, then in the order in which they were put there. */
-struct turn {
-	__be64 list;
-	__be64 number;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_RBTREE);
-	__uint(max_entries, FLOWS);
-	__type(key, struct turn);
-	__type(value, __u32);
-} turns SEC(".maps");
-
-__u64 turn_number;
 __u64 next_send; /* when the shaper lets the next packet leave */
 __u64 marked, codel_drops, overflows;
-
-static __always_inline void turn_last(__u32 list, __u32 index)
-{
-	struct turn turn = { .list = bpf_cpu_to_be64(list), .number = bpf_cpu_to_be64(turn_number++) };
-
-	bpf_map_update_elem(&turns, &turn, &index, BPF_ANY);
-}
 
 /* How many flows of the flow's host have a turn. */
 static __always_inline __u32 *load_of(struct flow *flow)
@@ -226,13 +204,6 @@ static long judge(__unused __u32 round, struct step *step)
 	return step->chosen;
 }
 
-static long first_turn(__unused void *map, const struct turn *key, __unused __u32 *index,
-		       struct turn *first)
-{
-	*first = *key;
-	return 1;
-}
-
 /* Serve the flow whose turn it is. Return 1 to stop: its first packet is chosen, or no flow has a turn. */
 static long serve(__unused __u32 round, struct step *step)
 {
@@ -240,21 +211,19 @@ static long serve(__unused __u32 round, struct step *step)
 	struct turn first = {};
 	struct flow *flow;
 
-	if (bpf_for_each_map_elem(&turns, first_turn, &first, 0) <= 0)
-		return 1;
-	found = bpf_map_lookup_elem(&turns, &first);
+	found = turn_first(&first);
 	if (!found)
 		return 1;
 	step->index = *found;
 	list = first.list ? OLD : FRESH;
 	flow = bpf_map_lookup_elem(&flows, &step->index);
 	if (!flow) {
-		bpf_map_delete_elem(&turns, &first);
+		turn_over(&first);
 		return 0;
 	}
 	if (flow->deficit <= 0) {
 		flow->deficit += share_of(flow);
-		bpf_map_delete_elem(&turns, &first);
+		turn_over(&first);
 		turn_last(OLD, step->index);
 		return 0;
 	}
@@ -262,7 +231,7 @@ static long serve(__unused __u32 round, struct step *step)
 	if (step->chosen)
 		return 1;
 	/* An empty flow that was new waits for one round, or it could be new again and again. */
-	bpf_map_delete_elem(&turns, &first);
+	turn_over(&first);
 	if (list == FRESH) {
 		turn_last(OLD, step->index);
 		return 0;

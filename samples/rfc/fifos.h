@@ -67,18 +67,30 @@ static __always_inline int fifo_push(struct sch_bpf_ctx *ctx, struct fifo *fifo,
 	return 0;
 }
 
-/* Take the first packet, whose slot the caller has looked up; NULL or the caller's. */
-static __always_inline struct sk_buff *fifo_take(struct fifo *fifo, __u32 index, struct fifo_slot *slot)
+/* Take the packet of a number, whose slot the caller has looked up; NULL or the caller's. */
+static __always_inline struct sk_buff *fifo_take_at(struct fifo *fifo, __u32 index, struct fifo_slot *slot,
+						    __u64 number)
 {
-	struct fifo_key key = { .fifo = bpf_cpu_to_be64(index), .number = bpf_cpu_to_be64(fifo->first) };
+	struct fifo_key key = { .fifo = bpf_cpu_to_be64(index), .number = bpf_cpu_to_be64(number) };
 	struct sk_buff *skb = bpf_kptr_xchg(&slot->skb, NULL);
 
 	fifo->bytes -= slot->len;
-	fifo->first++;
 	held--;
 	/* After the exchange: deleting an element frees the packet it still owns. */
 	bpf_map_delete_elem(&packets, &key);
 	return skb;
+}
+
+/* Take the first packet. */
+static __always_inline struct sk_buff *fifo_take(struct fifo *fifo, __u32 index, struct fifo_slot *slot)
+{
+	return fifo_take_at(fifo, index, slot, fifo->first++);
+}
+
+/* Take the last packet. */
+static __always_inline struct sk_buff *fifo_take_last(struct fifo *fifo, __u32 index, struct fifo_slot *slot)
+{
+	return fifo_take_at(fifo, index, slot, --fifo->next);
 }
 
 #endif

@@ -164,12 +164,9 @@ class Cake(ClassfulQdisc):
         headers = dissect(skb)
         src, dst = (host - 1, host - 1) if host else (hash(("src", headers.src)) & U32_MAX,
                                                       hash(("dst", headers.dst)) & U32_MAX)
-        if flow:
-            found = flow - 1
-        elif self.isolation & FLOWS:
-            found = flow_hash(skb, self._seed)
-        else:
-            found = (src if self.isolation & SRC else 0) ^ (dst if self.isolation & DST else 0)
+        found = flow - 1 if flow else flow_hash(skb, self._seed) if self.isolation & FLOWS else 0
+        if not self.isolation & FLOWS:
+            found ^= (src if self.isolation & SRC else 0) ^ (dst if self.isolation & DST else 0)
         return tin.flow_of(found, (src, dst), self.isolation)
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 from ebpfvm.checked import known
 from ebpfvm.errnos import EINVAL
-from ebpfvm.sched.classful import ClassfulQdisc, account_out, drop_above
-from ebpfvm.sched.flow_lists import FlowLists, flow_of
+from ebpfvm.sched.classful import account_out, drop_above
+from ebpfvm.sched.flow_lists import FlowLists
 from ebpfvm.sched.pie_law import MAX_PROB, PieParams, PieQueue, PieTimer
 from ebpfvm.sched.psched import PSCHED_SHIFT
 from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
 from ebpfvm.sched.qdiscs.fifo import psched_mtu
 from ebpfvm.sched.qdiscs.pie import FLAGS, PARAMS, pie_arguments, shown_flags, shown_params
-from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_SUCCESS
+from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_SUCCESS, TC_H_MAJ_MASK, Qdisc
 from ebpfvm.sched.shown import Part, entry, worded
-from ebpfvm.sched.tc.block import Block
 from ebpfvm.sched.tc.dissect import set_ce, skb_get_hash
 from ebpfvm.sched.truesize import truesize
 from ebpfvm.sched.units import format_size
@@ -59,7 +58,7 @@ class FqPieOptions(TypedDict, total=False):
     dq_rate_estimator: bool
 
 
-class FqPie(ClassfulQdisc):
+class FqPie(Qdisc):
     """Fair queueing with PIE.
 
     Args:
@@ -77,7 +76,6 @@ class FqPie(ClassfulQdisc):
         self.number = options.pop("flows", FLOWS)
         if not 1 <= self.number <= _MAX_FLOWS:
             raise OSError(EINVAL, f"Number of flows must range in [1..{_MAX_FLOWS}]")
-        self.block = Block(self)
         self.flows: dict[int, FqPieFlow] = {}
         self.turns: FlowLists[FqPieFlow] = FlowLists()
         self.counts = dict.fromkeys(("pkts_in", "overlimit", "overmemory", "dropped", "ecn_mark", "new_flow_count"), 0)
@@ -103,21 +101,17 @@ class FqPie(ClassfulQdisc):
         self.timer.catch_up(self.dev.loop.now, self.params,
                             lambda: [(flow.pie, flow.backlog) for flow in self.flows.values()])
 
-    def walk(self) -> Iterator[Any]:
-        """Yield nothing: flows are not shown as classes."""
-        return iter(())
-
-    def classify(self, skb: Packet) -> tuple[int, int]:
-        """Return the flow of a packet, -1 for none, and what enqueue then returns (fq_pie_classify)."""
-        return flow_of(self, skb, self.number, lambda: skb_get_hash(skb) * self.number >> 32)
+    def _index(self, skb: Packet) -> int:
+        """Return the flow of a packet: its priority can name one (fq_pie_classify; filters cannot be added)."""
+        minor = skb.priority & 0xFFFF
+        if skb.priority & TC_H_MAJ_MASK == self.handle and 0 < minor <= self.number:
+            return minor - 1
+        return skb_get_hash(skb) * self.number >> 32
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Append the packet to its flow, unless there is no room or chance is against it (fq_pie_qdisc_enqueue)."""
         self._catch_up()
-        hops = skb.hops
-        index, result = self.classify(skb)
-        if index < 0:
-            return self.unclassified(skb, hops, result, to_free)
+        index = self._index(skb)
         flow = self.flows.setdefault(index, FqPieFlow())
         if not self._passes(flow, skb):
             self.counts["dropped"] += 1

@@ -44,13 +44,13 @@ class Qfq(TableQdisc):
         self.aggregates: list[QfqAggregate] = []
 
     def change_class(self, classid: int, parent: int, options: dict[str, Any], cl: QfqClass | None = None) -> QfqClass:
-        """Create or change a class (qfq_change_class).
+        """Create or change a class (qfq_change_class); what a change does not name goes back to its default.
 
         Raises:
             OSError: EINVAL if weight or packet size are out of range, or the id is not of this qdisc.
         """
-        weight = options.get("weight", cl.agg.weight if cl is not None else 1)
-        longest = options.get("maxpkt", cl.agg.longest if cl is not None else psched_mtu(self.dev))
+        weight = options.get("weight", 1)
+        longest = options.get("maxpkt", psched_mtu(self.dev))
         if not 1 <= weight <= MAX_WEIGHT:
             raise OSError(EINVAL, f"weight {weight} is out of range, 1 to {MAX_WEIGHT}")
         if not MIN_PACKET <= longest <= MAX_PACKET:
@@ -133,7 +133,7 @@ class Qfq(TableQdisc):
         active = cl.agg.active
         if cl not in active:
             self._activate(cl)
-        elif active[0] is cl and cl.deficit < size and cl.child.peek() is skb:
+        elif cl.child.peek() is skb and active[0] is cl and cl.deficit < size:  # looking takes it from its flow
             active.rotate(-1)
         return result
 

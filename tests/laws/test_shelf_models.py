@@ -25,6 +25,10 @@ MS = 1_000_000
 
 
 _CODEL = {"target": (100_000, 5 * MS), "interval": (MS, 20 * MS), "mtu": (0, 1514)}
+_TBF = {"rate": (20_000, 100_000, 1_000_000), "burst": (1000, 1600, 6000), "peakrate": (0, 150_000, 1_000_000),
+        "mtu": (1250, 1600), "limit": (4000, 20_000)}
+_SFQ = {"limit": (5, 20, 127), "depth": (4, 127), "quantum": (100, 700, 1514), "perturb": (0, 20 * MS)}
+_FQ_CODEL = {"limit": (5, 20, 10240), "quantum": (100, 300, 1514), "drop_batch": (1, 4, 64), **_CODEL}
 _RED = {"limit": (10, 40), "min_packets": (0, 1, 5), "max_packets": (8, 15), "one_in": (2, 10, 50),
         "weight": (1, 3, 9), "packet_ns": (100_000, 5 * MS)}
 _PIE = {"limit": (15, 1000), "target": (MS, 15 * MS), "period": (MS // 2, 5 * MS), "max_burst": (0, 10 * MS),
@@ -34,17 +38,16 @@ _EDF = {"limit": (5, 30), "drop_late": (0, 1), "deadline_unit": (MS, 20 * MS)}
 _LSTF = {"limit": (5, 30), "link_rate": (50_000, 1_000_000), "slack_unit": (100_000, 20 * MS)}
 SHELF = {
     "bfifo": Pair(queue_management.Bfifo, "mainline/bfifo", {"limit": (1000, 6000, 20_000)}),
-    "tbf": Pair(queue_management.Tbf, "mainline/tbf", {
-        "rate": (20_000, 100_000, 1_000_000), "burst": (1000, 1600, 6000), "peakrate": (0, 150_000, 1_000_000),
-        "mtu": (1250, 1600), "limit": (4000, 20_000)}),
+    "tbf": Pair(queue_management.Tbf, "mainline/tbf", _TBF),
+    "rfc tbf": Pair(queue_management.Tbf, "rfc/tbf", _TBF),
     "red": Pair(queue_management.Red, "mainline/red", _RED),
     "rfc red": Pair(queue_management.MarkingRed, "rfc/red", _RED),
     "pie": Pair(queue_management.Pie, "mainline/pie", _PIE),
     "rfc pie": Pair(queue_management.MarkingPie, "rfc/pie", _PIE),
-    "sfq": Pair(fair_queues.Sfq, "mainline/sfq", {
-        "limit": (5, 20, 127), "depth": (4, 127), "quantum": (100, 700, 1514), "perturb": (0, 20 * MS)}),
-    "fq_codel": Pair(fair_queues.FqCodel, "mainline/fq_codel", {
-        "limit": (5, 20, 10240), "quantum": (100, 300, 1514), "drop_batch": (1, 4, 64), **_CODEL}),
+    "sfq": Pair(fair_queues.Sfq, "mainline/sfq", _SFQ),
+    "rfc sfq": Pair(fair_queues.Sfq, "rfc/sfq", _SFQ),
+    "fq_codel": Pair(fair_queues.FqCodel, "mainline/fq_codel", _FQ_CODEL),
+    "rfc fq_codel": Pair(fair_queues.FqCodel, "rfc/fq_codel", _FQ_CODEL),
     "dualpi2": Pair(coupled_queues.DualPi2, "rfc/dualpi2", {
         "limit": (5000, 20_000), "target": (500, 15_000), "period": (MS, 16 * MS), "time_shift": (0, 3000, 50_000),
         "min_wait": (0, 800), "wait_range": (1, 400, 5000), "coupling": (1, 2)}),
