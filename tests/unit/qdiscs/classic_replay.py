@@ -62,6 +62,7 @@ class Replay:
         self.dev.observer = self._observe
         self.freed: list[int] = []
         self.wire: Packet | None = None
+        self.wired_by = ""  # who held it
         self.missed = False
         self.packets: dict[int, Packet] = {}
         for command in (f"qdisc add dev DEV root handle 10: {case['qdisc']}", *case.get("setup", ())):
@@ -100,7 +101,7 @@ class Replay:
             stats.packets += 1
             stats.bytes += skb.len
             if self.wire is None:
-                self.wire = skb
+                self.wire, self.wired_by = skb, qdisc.holder
             else:
                 qdisc.gso_skb = skb
                 stats.requeues += 1
@@ -120,7 +121,7 @@ class Replay:
         if skb is None:
             self.missed = False
             return None
-        self.wire = skb
+        self.wire, self.wired_by = skb, self.qdisc.holder
         return skb.id
 
     def receive(self) -> dict[str, int] | None:
@@ -128,7 +129,7 @@ class Replay:
         skb, self.wire = self.wire, None
         if skb is None:
             return None
-        self.net.account.dispose(skb, SENT, self.qdisc.holder)
+        self.net.account.dispose(skb, SENT, self.wired_by)
         tos = skb.payload()[15]
         return {"id": skb.id, "len": skb.len} | ({"tos": tos} if tos else {})
 
