@@ -21,7 +21,6 @@ from ebpfvm.sched.truesize import truesize
 from ebpfvm.sched.units import format_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
 
     from ebpfvm.sched.account import Packet
     from ebpfvm.sched.sch_generic import QdiscDevice

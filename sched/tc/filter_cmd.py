@@ -161,6 +161,8 @@ class FilterCommands(Commands):
         if parent & ~TC_H_MAJ_MASK and cl is None:
             refuse(EINVAL, "Specified class doesn't exist", handle_text(parent))
         block = qdisc.tcf_block(cl)
+        if block is None and cl is not None and qdisc.tcf_block(None) is not None:
+            refuse(EINVAL, "Invalid argument", f"the filters of {qdisc.kind} are those of the qdisc, not of a class")
         if block is None:
             refuse(EOPNOTSUPP, "Class doesn't support blocks", f"{qdisc.kind} {handle_text(qdisc.handle)}")
         return block

@@ -285,7 +285,7 @@ class ClassCommands(Commands):
             return {}
         classless = [kind for kind in QDISC_KINDS if kind not in CLASS_KINDS]
         if command.kind in (*classless, *self.net.qdisc_kinds):
-            raise UsageError(f"Qdisc {command.kind!r} is classless: its classes cannot be added, changed or deleted")
+            raise UsageError(f'Qdisc "{command.kind}" is classless: its classes cannot be added, changed or deleted')
         check_kind(command, CLASS_KINDS, ("dev", "parent", "classid"), self.source)
         items = class_grammar(command.kind).parse(command.options, command.kind_at, self.source)
         return QDISCS[command.kind].class_arguments(items, "")

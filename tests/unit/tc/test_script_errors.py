@@ -103,7 +103,7 @@ def test_a_word_that_does_not_fit(net: Namespace, line: str, column: int, parts:
     ("qdisc del dev eth0 parent 1:3", "Cannot delete qdisc with handle of zero (ENOENT)"),
     ("qdisc del dev ifb0 root", "Cannot delete qdisc with handle of zero (ENOENT)"),
     ("qdisc del dev eth0 root handle 7:", "Invalid handle (EINVAL)"),
-    ("class add dev eth0 parent 1: classid 2:1 prio", "Qdisc 'prio' is classless"),
+    ("class add dev eth0 parent 1: classid 2:1 prio", 'Qdisc "prio" is classless'),
     ("class del dev eth0 classid 1:77", "No such file or directory: class 1:77 (ENOENT)"),
     ("class add dev eth0 classid 5:1 bpf", "No such file or directory: no qdisc 5: (ENOENT)"),
     ("filter add dev eth0 parent 7: matchall", "Parent Qdisc doesn't exists: 7: (EINVAL)"),
