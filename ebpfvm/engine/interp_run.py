@@ -9,7 +9,7 @@ from ebpfvm.engine.common import used_up
 from ebpfvm.engine.place import locate
 from ebpfvm.engine.run import Run
 from ebpfvm.errors import Fault
-from ebpfvm.kernel.emulated import BPF_MAX_LOOPS, FRAME_SIZE, MAX_CALL_FRAMES
+from ebpfvm.kernel.emulated import BPF_MAX_LOOPS, FRAME_SIZE
 from ebpfvm.kernel.program import Thrown
 
 if TYPE_CHECKING:
@@ -97,11 +97,12 @@ class InterpreterRun(Run):
         """Run one function in a new frame and return r0.
 
         Raises:
-            Fault: there are more than 8 frames, or the function itself faults.
+            Fault: there are more frames than the kernel allows, or the function itself faults.
         """
-        if self.frames >= MAX_CALL_FRAMES:
-            raise Fault("call", f"{self.frames + 1} frames deep; {MAX_CALL_FRAMES} are allowed")
-        stack = self.prog.kernel.stack
+        kernel = self.prog.kernel
+        if self.frames >= kernel.dialect.rules.call_frames:
+            raise Fault("call", f"{self.frames + 1} frames deep; {kernel.dialect.rules.call_frames} are allowed")
+        stack = kernel.stack
         depth = stack.depth
         frame = stack.push()
         regs = [0] * 12

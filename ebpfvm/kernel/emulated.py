@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.services import Timers
 
 MAX_TAIL_CALL_CNT: Final = 33  # include/linux/bpf.h
-MAX_CALL_FRAMES: Final = 8  # include/linux/bpf_verifier.h
 BPF_MAX_LOOPS: Final = 8 * 1024 * 1024  # include/linux/bpf.h; of bpf_loop, a numbers' iterator, may_goto in a frame
 FRAME_SIZE: Final = 512  # MAX_BPF_STACK
 _FRAMES: Final = 512  # of all nested runs together

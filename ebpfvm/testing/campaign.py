@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.dialects import linux, rfc6
 from ebpfvm.lazy_dataclasses import dataclass, field, replace
-from ebpfvm.testing import generate, generated_ops, mistakes, mutate, programs
+from ebpfvm.testing import edges, generate, generated_ops, mistakes, mutate, programs
 from ebpfvm.testing.inside import Recorder, TooManyStates
 from ebpfvm.testing.laws import LIMIT, LawBroken, check
 from ebpfvm.testing.oracle import TYPES
@@ -77,6 +77,14 @@ def ops_case(seed: int) -> Case:
     if random.random() < 0.5:
         program = mistakes.mistake(random, program, random.choice((1, 1, 1, 2)))
     return Case(program, dialect, tuple(given(random, program) for _ in range(INPUTS)))
+
+
+def edge_case(seed: int, versions: Sequence[tuple[int, int]] = VERSIONS) -> Case:
+    """Return the case of a number among small programs at the edge of a rule; see `ebpfvm.testing.edges`."""
+    random = Random(seed)
+    dialect = linux(random.choice(versions))
+    program = edges.edge_program(random)
+    return Case(program, dialect, edges.edge_inputs(random, program, INPUTS + 1))
 
 
 def qdisc_case(seed: int, calls: int = 40) -> tuple[dict[str, Program], Dialect, list[tuple[str, Given]]]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 SCHEMA: Final = "ebpfvm.fuzz/1"
 TARGETS: Final = ("laws", "engines", "kernel", "command")
 _OPS_EVERY: Final = 5  # each case whose number this divides is for a member of Qdisc_ops
+_EDGES: Final = (1, 3)  # remainders of those that are at the edge of a rule
 _KERNEL_TYPES: Final = ("sched_cls", "xdp", "socket_filter")
 _SAVE_NS: Final = 2_000_000_000
 _REDUCTION: Final = 1_500  # trials
@@ -50,7 +51,8 @@ class FuzzTarget:
 
     Args:
         name: one of `TARGETS`.
-        types: types of the programs (default: those of `generate.TYPES`, and members of `Qdisc_ops`).
+        types: types of the programs (default: those of `generate.TYPES`, members of `Qdisc_ops`, and small programs at
+            the edge of a rule).
         version: kernel version (default: all; with "kernel", the running one).
         command: for "command": words of a command, as `CommandAdapter` takes them.
 
@@ -63,6 +65,7 @@ class FuzzTarget:
         if name not in TARGETS:
             raise UsageError(f"target {name!r}: expected one of {', '.join(TARGETS)}")
         self.name, self.types, self.version = name, tuple(types), version
+        self.mixed = not types
         self.judge: Adapter | None = None
         if name == "kernel":
             from ebpfvm.testing.oracle import kernel_version
@@ -85,6 +88,8 @@ class FuzzTarget:
         if not self.types and not number % _OPS_EVERY and self.version in (None, linux().version):
             return campaign.ops_case(number)
         versions = (self.version,) if self.version is not None else campaign.VERSIONS
+        if self.mixed and number % _OPS_EVERY in _EDGES:
+            return campaign.edge_case(number, versions)
         return campaign.case(number, types=self.types or generate.TYPES, versions=versions)
 
     def hold(self, case: Case) -> CaseAnswer:

@@ -233,6 +233,8 @@ class Moment:
             return f"in {region}, but {r.type_name(type)}"
         if base == r.FUNC:
             return ""
+        if base == r.STACK and first + int(reg.what) >= len(self.frames):
+            return "in the frame of a function that has ended"
         start = self._start(reg, region, value, first)
         offset = value - start - reg.off & U64_MAX
         if not contains(reg.num, offset):

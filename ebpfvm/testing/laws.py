@@ -2,7 +2,8 @@
 
 ========================  ===================================================================================
 `judge`                   verdicts with and without pruning agree
-`inside`                  an accepted program runs without fault and leak, each step inside a kept state
+`inside`                  an accepted program runs without fault and leak, each step inside a kept state, and
+                          returns what its type allows
 `engines`                 the translator and the interpreter produce the same outcomes
 `together`                so they do when accepted members of one qdisc are called one after the other
 ========================  ===================================================================================
@@ -16,9 +17,11 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.engine import Interpreter, Translator
 from ebpfvm.errors import EbpfvmError, Fault, InternalError, LoadError
+from ebpfvm.ints import s32
 from ebpfvm.isa.disasm import disassemble
 from ebpfvm.lazy_dataclasses import dataclass
-from ebpfvm.testing.inside import Escaped, Recorder, StateWatch, TooManyStates
+from ebpfvm.testing.checked_run import CheckedWatch
+from ebpfvm.testing.inside import Escaped, Recorder, TooManyStates
 from ebpfvm.testing.ops_runs import RETURNED, QdiscMachine, machine
 from ebpfvm.verifier import verify
 
@@ -35,6 +38,8 @@ BUDGET = 5_000
 LIMIT = 10_000
 """Steps of the walk after which a program is left alone."""
 
+_CALL, _MAY_GOTO = 0x85, 0xE5
+_REPEATING = frozenset({164, 181})  # bpf_for_each_map_elem, bpf_loop
 
 # For root, misc bytes on the stack subsume pointers and objects there (stacksafe, kernel/bpf/states.c). So the kernel,
 # too, accepts that their bytes are read as numbers if the path on which they are misc is verified first.
@@ -45,7 +50,7 @@ class LawBroken(EbpfvmError):
     """A law does not hold for a program, which is a bug in ebpfvm; the message shows the program.
 
     Attributes:
-        law: "prune", "fault", "inside" or "engines".
+        law: "prune", "fault", "inside", "result" or "engines".
         program: the program.
     """
 
@@ -66,11 +71,13 @@ class Judged:
         verdict: the verdict with pruning, as usual.
         kept: states of the walk without pruning if `exact`, otherwise of the one with pruning.
         exact: see `ebpfvm.testing.inside.StateWatch`.
+        steps: length of the walk with pruning.
     """
 
     verdict: Verdict
     kept: Recorder
     exact: bool
+    steps: int
 
 
 def judge(program: Program, dialect: Dialect, limit: int = LIMIT) -> Judged | None:
@@ -79,21 +86,22 @@ def judge(program: Program, dialect: Dialect, limit: int = LIMIT) -> Judged | No
     Raises:
         LawBroken: the verdicts differ.
     """
+    usual = Recorder(limit, keep=False)
     try:
-        verdict = verify(program, dialect, log_level=0, observe=Recorder(limit, keep=False))
+        verdict = verify(program, dialect, log_level=0, observe=usual)
     except TooManyStates:
         return None
     whole = Recorder(limit, keep=verdict.ok)
     try:
         other = verify(program, dialect, log_level=0, observe=whole, prune=False)
     except TooManyStates:
-        return Judged(verdict, _of_pruned_walk(program, dialect, verdict.ok), False)
+        return Judged(verdict, _of_pruned_walk(program, dialect, verdict.ok), False, usual.count)
     if verdict.ok and other.message.startswith(_HARMLESS):
-        return Judged(verdict, _of_pruned_walk(program, dialect, verdict.ok), False)
+        return Judged(verdict, _of_pruned_walk(program, dialect, verdict.ok), False, usual.count)
     if verdict.ok != other.ok:
         raise LawBroken("prune", program, dialect, f"{verdict.message or 'accepted'!r}, but without pruning "
                                                    f"{other.message or 'accepted'!r} at {other.pc}")
-    return Judged(verdict, whole, True)
+    return Judged(verdict, whole, True, usual.count)
 
 
 def _of_pruned_walk(program: Program, dialect: Dialect, keep: bool) -> Recorder:
@@ -108,7 +116,7 @@ def inside(program: Program, dialect: Dialect, inputs: Sequence[Given], judged: 
     Raises:
         LawBroken: there is a fault, a leak, or a step outside of all states.
     """
-    watch = StateWatch(judged.kept, judged.exact)
+    watch = CheckedWatch(judged.kept, judged.exact)
     try:
         runner = machine(program, dialect, Interpreter(budget=BUDGET, hooks=watch))
     except LoadError:
@@ -120,12 +128,25 @@ def inside(program: Program, dialect: Dialect, inputs: Sequence[Given], judged: 
             outcome = runner(given)
         except Escaped as escaped:
             raise LawBroken("inside", program, dialect, f"{escaped}\ninput {given}") from escaped
-        if outcome.fault and not allowed(outcome):
+        if outcome.fault and (not allowed(outcome) or _endless(program, judged, outcome)):
             raise LawBroken("fault", program, dialect, f"{outcome.fault}\ninput {given}")
+        problem = _outside_range(program, dialect, outcome.result)
+        if problem:
+            raise LawBroken("result", program, dialect, f"{problem}\ninput {given}")
         outcomes.append(outcome)
         if outcome.fault:
             break
     return outcomes
+
+
+def _outside_range(program: Program, dialect: Dialect, result: object) -> str:
+    """Return how a result differs from what the type allows, or ""."""
+    kind = dialect.prog_type(program.type)
+    hooks = kind.attach_returns
+    range_ = hooks.get(program.attach, hooks.get(program.attach_type, kind.returns))
+    if range_ is None or not isinstance(result, int) or program.struct_ops is not None:
+        return ""
+    return "" if range_[0] <= s32(result) <= range_[1] else f"result {s32(result)}, not in [{range_[0]}, {range_[1]}]"
 
 
 def allowed(outcome: RunOutcome) -> bool:
@@ -140,6 +161,17 @@ def allowed(outcome: RunOutcome) -> bool:
     moved = "of sk_buff region" in outcome.fault and outcome.fault.find("where its start is needed") > 0
     return outcome.result[0] in ("budget", RETURNED) or "not supported" in outcome.fault or (
         moved and "bpf_dynptr_from_skb" in outcome.fault)
+
+
+def _endless(program: Program, judged: Judged, outcome: RunOutcome) -> bool:
+    """Return whether a run that used up its budget has no end: its program is short, and the walk went through loops.
+
+    A walk skips what it has seen, so a loop in a loop may run longer than the walk, but not more often than the square.
+    """
+    repeats = any((insn.code == _CALL and (insn.src == 2 or insn.imm in _REPEATING)) or insn.code == _MAY_GOTO
+                  for insn in program.insns)
+    return (not repeats and judged.steps ** 2 < BUDGET and isinstance(outcome.result, tuple)
+            and outcome.result[0] == "budget")
 
 
 def engines(program: Program, dialect: Dialect, inputs: Sequence[Given], expected: Sequence[RunOutcome]) -> None:

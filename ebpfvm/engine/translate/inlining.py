@@ -24,7 +24,6 @@ from ebpfvm.engine.translate import flow_graph
 from ebpfvm.engine.translate.inlined_nodes import CallbackLoop, InlinedFrame, InlinedStep
 from ebpfvm.engine.translate.ranges import FP, PtrOrigin
 from ebpfvm.isa import codes as c
-from ebpfvm.kernel.emulated import MAX_CALL_FRAMES
 
 if TYPE_CHECKING:
     from ebpfvm.engine.translate.flow_graph import FlowGraph
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from ebpfvm.engine.translate.unit import Unit
 
 _SMALL: Final = 64  # instructions of a function that is copied to each of its callers
+_DEEPEST: Final = 8  # functions that are copied into each other
 _LARGE: Final = 500  # ... of one that is moved to its only caller
 _ROUNDS: Final = 2  # elements that a walk without a loop visits at most
 _GROWTH: Final = 1500  # instructions that all copies in one function may have together
@@ -78,7 +78,7 @@ class _Inliner:
             self.loops[entry] = loops_in(unit, entry)
         depth = frame.depth + 1 if frame is not None else 1
         if not unit.plain(entry).reducible:  # then blocks consume ticks, and there must not be more of them
-            depth = MAX_CALL_FRAMES
+            depth = _DEEPEST
         self.around.append(entry)
         for pc in flow:
             row = unit.rows[pc]
@@ -103,7 +103,7 @@ class _Inliner:
 
     def _wanted(self, target: int, path: Path, depth: int) -> bool:
         size = len(self.unit.flow(target))
-        if path in self.refused or depth >= MAX_CALL_FRAMES or target in self.around:
+        if path in self.refused or depth >= _DEEPEST or target in self.around:
             return False
         if target not in self.movable:
             self.movable[target] = is_movable(self.unit, target)

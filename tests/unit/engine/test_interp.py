@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ebpfvm.dialects import linux
 from ebpfvm.engine import Hooks, Interpreter
 from ebpfvm.engine.interp_run import InterpreterRun
 from ebpfvm.errors import Fault
 from ebpfvm.isa.insn import Insn as I
 from ebpfvm.isa.insn import decode
 from ebpfvm.isa.table import ROWS
+from ebpfvm.kernel import Kernel
 from tests.unit.engine.rig import CALL, EXIT, JA, MOV64_K, MOV64_X, kernel, lddw, program, run
 from tests.unit.engine.test_behaviour import HELPERS
 
@@ -113,8 +115,9 @@ def test_hooks_may_change_registers_and_do_not_change_faults() -> None:
     assert caught.value.kind == "budget"
 
 
-def test_frames_are_counted() -> None:
-    deep = [I(CALL, 0, 1, 0, 1), I(EXIT)] * 8 + [I(MOV64_K, 0), I(EXIT)]
-    with pytest.raises(Fault, match="9 frames deep"):
-        run(program(*deep))
-    assert run(program(*deep[2:]))[0] == 0
+@pytest.mark.parametrize(("version", "most"), [((6, 18), 8), ((7, 2), 16)])
+def test_frames_are_counted(version: tuple[int, int], most: int) -> None:
+    deep = [I(CALL, 0, 1, 0, 1), I(EXIT)] * most + [I(MOV64_K, 0), I(EXIT)]
+    with pytest.raises(Fault, match=f"{most + 1} frames deep; {most} are allowed"):
+        run(program(*deep), k=Kernel(linux(version)))
+    assert run(program(*deep[2:]), k=Kernel(linux(version)))[0] == 0
