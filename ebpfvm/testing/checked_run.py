@@ -60,7 +60,7 @@ class CheckedWatch(StateWatch):
             self._check_access(run, pc, insn, regs)
 
     def after(self, run: InterpreterRun, pc: int, regs: list[int], next_pc: int) -> None:
-        """Overwrite the registers that a call leaves undefined."""
+        """Replace what the registers hold that a call leaves undefined."""
         if run.prog.program.insns[pc].code == _CALL:
             for number in range(1, 6):
                 regs[number] = _JUNK + number

@@ -187,7 +187,7 @@ def held_on_one_path(e: EdgeText) -> None:
 
 
 def shape(e: EdgeText) -> None:
-    """Jump near the ends of the program, into a long instruction, backwards, or leave out the end."""
+    """Write a jump near the ends of the program, into a long instruction, backwards, or leave out the end."""
     target = e.pick("+0", "+1", "+2", "+3", "+4", "-1", "-2", "-3", "+5", "+9")
     e.add("r1 = *(u32 *)(r6 + 8)", f"if r1 {e.pick('>', '==', '!=')} {e.pick('0', '7')} goto {target}", "r2 = 5 ll",
           "r3 = 1")
@@ -232,7 +232,7 @@ def _stack_use(e: EdgeText, used: int) -> int:
 
 
 def constants(e: EdgeText) -> None:
-    """Shift by the width, divide by zero, and add numbers to pointers that may not be moved, or not so far."""
+    """Write a shift by the width, a division by zero, or add numbers to pointers that may not be moved, or not so far."""
     e.number("r7")
     width = e.random.choice((32, 64))
     reg = "r7" if width == 64 else "w7"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def map_value(e: EdgeText) -> None:
-    """Access a map value at its end, at a constant offset or behind a bounded number."""
+    """Write an access to the end of a map value, at a constant offset or behind a bounded number."""
     name = e.pick("arr", "big", "hash", "percpu")
     size, room = e.random.choice(WIDTHS), EDGE_MAPS[name].value_size
     if e.chance(0.5):
@@ -30,7 +30,7 @@ def map_value(e: EdgeText) -> None:
 
 
 def packet(e: EdgeText) -> None:
-    """Access a packet at the end of what a comparison has shown, perhaps after the packet has moved."""
+    """Write an access to a packet at the end of what a comparison has shown, perhaps after the packet has moved."""
     e.add("r7 = *(u32 *)(r6 + 76)", "r8 = *(u32 *)(r6 + 80)")
     room, size = e.random.choice((1, 4, 8, 14, 20)), e.random.choice(WIDTHS)
     if e.chance(0.3):
@@ -68,7 +68,7 @@ def _compare(e: EdgeText) -> None:
 
 
 def stack(e: EdgeText) -> None:
-    """Access the stack at its ends, misaligned, or behind a bounded number."""
+    """Write an access to an end of the stack, a misaligned one, or behind a bounded number."""
     size = e.random.choice((1, *WIDTHS))
     if e.chance(0.6):
         e.add(*(f"*(u64 *)(r10 - {off}) = 0" for off in (8, 16, 24, 32)))
@@ -98,7 +98,7 @@ def spilled(e: EdgeText) -> None:
 
 
 def context(e: EdgeText) -> None:
-    """Access the context: any offset, any width, perhaps through a pointer that was moved."""
+    """Write an access to the context: any offset, any width, perhaps through a pointer that was moved."""
     e.type = e.pick("sched_cls", "sched_cls", "xdp", "cgroup_skb", "socket_filter")
     size = e.random.choice(WIDTHS)
     ends = {"xdp": 24}.get(e.type, 192)

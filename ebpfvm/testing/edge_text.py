@@ -87,7 +87,7 @@ class EdgeText:
             self.add(f"{reg} = (s32){reg}")
 
     def bound(self, reg: str, limit: int, end: str = "out") -> None:
-        """Bound a number, perhaps by one too many; R9 is lost."""
+        """Write a bound of a number, perhaps one too large; R9 is lost."""
         most = max(self.near(limit), 0)
         kind = self.random.randrange(8)
         if kind == 0:
