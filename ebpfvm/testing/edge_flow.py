@@ -232,7 +232,7 @@ def _stack_use(e: EdgeText, used: int) -> int:
 
 
 def constants(e: EdgeText) -> None:
-    """Write a shift by the width, a division by zero, or add numbers to pointers that may not be moved, or not so far."""
+    """Write a shift by the width, a division by zero, or a pointer that may not be moved, or not so far."""
     e.number("r7")
     width = e.random.choice((32, 64))
     reg = "r7" if width == 64 else "w7"
