@@ -6,6 +6,7 @@ from array import array
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from ebpfvm.errors import EbpfvmError, Fault, UsageError
+from ebpfvm.lazy_dataclasses import replace
 from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.scenario import Scenario
 from ebpfvm.sched.flow_report import PERCENTILES
@@ -75,20 +76,32 @@ def compare(qdiscs: Sequence[str | Object], **options: Any) -> list[ComparedTraf
 
 
 def _one(qdisc: str | Object, options: Mapping[str, Any]) -> list[ComparedTraffic]:
-    from ebpfvm.experiments import run_scenario
     name = qdisc if isinstance(qdisc, str) else qdisc.path
-    scenes: list[Simulation] = []
     try:
-        asked = Scenario.of(None, {**options, **_source(qdisc, options),
-                                   "prepare": lambda scene: scenes.append(scene.simulation)})
-        result = run_scenario(asked)
-        if not result.ok:
-            raise Fault("account", f"{result.problem_count} packets were lost or disposed of twice: "
-                                   f"{result.problems[0].message}")
+        return measure(name, Scenario.of(None, {**options, **_source(qdisc, options)}))
     except EbpfvmError as error:
         error.add_note(f"while {name!r} was compared")
         raise
-    return _rows(name, asked, scenes[0].flows.flows(), result)
+
+
+def measure(name: str, scenario: Scenario) -> list[ComparedTraffic]:
+    """Run a scenario and return one row for each kind of traffic, and one for all traffic if there are several kinds.
+
+    Args:
+        name: what the rows call the discipline.
+        scenario: what to run.
+
+    Raises:
+        Fault: as for `ebpfvm.simulate`, or packets were lost or disposed of twice.
+        EbpfvmError: the run fails, as for `ebpfvm.simulate`.
+    """
+    from ebpfvm.experiments import run_scenario
+    scenes: list[Simulation] = []
+    result = run_scenario(replace(scenario, prepare=lambda scene: scenes.append(scene.simulation)))
+    if not result.ok:
+        raise Fault("account", f"{result.problem_count} packets were lost or disposed of twice: "
+                               f"{result.problems[0].message}")
+    return _rows(name, scenario, scenes[0].flows.flows(), result)
 
 
 def _source(qdisc: str | Object, options: Mapping[str, Any]) -> dict[str, Any]:

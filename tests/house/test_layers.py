@@ -23,7 +23,8 @@ LAYERS = (
     ("dialects",),
     ("testing", "arguments", "map_views", "scenario", "scenario_files", "scenario_keys", "toml_places", "qdisc_words",
      "testtypes", "runners", "loaded", "judging", "compatibility", "experiments", "comparing", "results", "api",
-     "testrun", "registering", "rejections", "lints", "debugger", "sample_files", "cli"),
+     "testrun", "registering", "rejections", "lints", "debugger", "sample_files", "sweeps",
+     "cli"),
     ("ebpfvm", "__main__"),  # the package's own __init__, which gathers the public names
 )
 LEVEL = {name: level for level, row in enumerate(LAYERS) for name in row}
