@@ -88,6 +88,7 @@ class FusedRun:
         self.device, self.account, self.loop = simulation.device, simulation.account, simulation.loop
         self.kernel = simulation.kernel
         self.folds = isinstance(qdisc, SchBpf)
+        self._to_free = None if isinstance(qdisc, SchBpf) else qdisc.to_free
         self.until = NEVER if until is None else until + 1
         self.heap = self.loop.waiting()
         self.file = ""
@@ -212,6 +213,8 @@ class FusedRun:
         mark = self.loop.renumber(0)
         self.heap = self.loop.waiting()
         self.away = False
+        if self._to_free is not None:
+            self._to_free.running = True  # the function is what calls enqueue
         return (self.kernel.clock, account.in_packets, account.sent, account.dropped, sending, free_at, self._last,
                 link.rest, begun, after, mark, bool(account.problem_count), account.in_bytes, account.sent_bytes,
                 account.dropped_bytes, armed, rang, self.woken)
@@ -339,6 +342,8 @@ class FusedRun:
     def leave(self) -> None:
         """Let the event loop go on from here."""
         assert self.away
+        if self._to_free is not None:
+            self._to_free.running = False
         self.settle()
         for flow in self._bare:
             if not flow.delays:

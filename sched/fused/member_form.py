@@ -117,6 +117,7 @@ class MemberForm:
         for call in found.calls:
             new = self._calls.get(name_of(call.func))
             if new is not None:
+                edits = [edit for edit in edits if not call.col_offset <= edit[0] < (call.end_col_offset or 0)]
                 edits.append((call.col_offset, call.end_col_offset or 0, new.format(name_of(call.args[-1]))))
         return _folded(edited(text.strip(), edits) if edits else text)
 

@@ -24,7 +24,8 @@ def tidied(lines: list[Stmt]) -> list[Stmt]:
         store = _STORE.fullmatch(line.value) if not line.writes else None
         freed = _FREED.fullmatch(line.value) if not line.writes else None
         if store is not None:
-            _overwritten(out, store[1], store[2])
+            if not _looks(line):
+                _overwritten(out, store[1], store[2])
             if _SIMPLE.fullmatch(store[4]) and _made_with(out, store):
                 continue
         elif freed is not None:
@@ -40,8 +41,14 @@ def _overwritten(out: list[Stmt], place: str, name: str) -> None:
         if not line.writes and line.value.startswith(f"{place} = "):
             del out[n]
             return
-        if _CALL.search(line.text) or name in (line.writes, *line.also) or "[" in line.text.partition(" = ")[2]:
+        if _CALL.search(line.text) or name in (line.writes, *line.also) or _looks(line):
             return
+
+
+def _looks(line: Stmt) -> bool:
+    """Return whether a line may read a cell: two names may have the same data, as values of different sizes."""
+    store = _STORE.fullmatch(line.value) if not line.writes else None
+    return "[" in (line.text if store is None else store[4])
 
 
 def _unseen(out: list[Stmt], name: str) -> None:
@@ -51,7 +58,7 @@ def _unseen(out: list[Stmt], name: str) -> None:
         store = _STORE.fullmatch(line.value) if not line.writes else None
         if store is not None and store[2] == name:
             del out[n]
-        elif _CALL.search(line.text) or name in line.reads or name in (line.writes, *line.also):
+        elif _CALL.search(line.text) or name in line.reads or name in (line.writes, *line.also) or _looks(line):
             return
 
 

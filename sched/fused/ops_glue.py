@@ -14,7 +14,7 @@ from ebpfvm.engine.translate.ranges import PtrRange, number_of
 from ebpfvm.engine.translate.source import simplify
 from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, effect, reads_of, sweep
 from ebpfvm.errors import InternalError
-from ebpfvm.kernel.kernel_structs import SK_BUFF, structs_of
+from ebpfvm.kernel.kernel_structs import QDISC, SK_BUFF, structs_of
 from ebpfvm.kernel.object_types import ObjectType
 from ebpfvm.kernel.refs import COUNT, PROGRAM_UNIT
 from ebpfvm.sched.account import Packet
@@ -235,13 +235,16 @@ def prepared(first: OpsGlue, second: OpsGlue, run: FusedRun) -> tuple[MemberForm
     constants = {name: "0" for name in usual if name != "wire_len"}
     if run.in_step is not None:
         group = run.in_step.group
-        known = {"priority": group.priority, "protocol": group.protocol, "len": group.size}
-        constants |= {name: str(value) for name, value in known.items() if name not in written}
+        same = {"priority": group.priority, "protocol": group.protocol, "len": group.size}
+        constants |= {name: str(value) for name, value in same.items() if name not in written}
         constants["wire_len"] = str(group.size)
     elif "wire_len" in usual:
         constants["wire_len"] = "{}.len"
-    calls = {f"{name}_{glue.suffix}": "0" for glue in (first, second) for name, found in glue.body.names.items()
-             if found is SK_BUFF["sk"] and "sk" in constants}
+    known = {id(QDISC["running"]): {"e": "0", "d": "1"}}
+    if "sk" in constants:
+        known[id(SK_BUFF["sk"])] = {"e": "0", "d": "0"}
+    calls = {f"{name}_{glue.suffix}": known[id(found)][glue.suffix] for glue in (first, second)
+             for name, found in glue.body.names.items() if id(found) in known}
     form = MemberForm(constants, calls)
     for glue in (first, second):
         glue.blocks = glue.prepare(form)

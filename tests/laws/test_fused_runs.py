@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from typing import Final
 
-from tests.laws import fused_mainline, fused_programs, fused_scenarios
+from tests.laws import fused_mainline, fused_programs, fused_scenarios, fused_styles
 
 COUNT: Final = int(os.environ.get("EBPFVM_PROGRAMS", "25"))
 
@@ -33,3 +33,14 @@ def test_generated_programs() -> None:
 def test_random_scenarios_of_mainline() -> None:
     reasons = Counter(fused_mainline.check(number) for number in range(COUNT))
     assert reasons[""] > .5 * COUNT, reasons
+
+
+def test_qdiscs_of_many_styles() -> None:
+    reasons = Counter(fused_styles.check(number) for number in range(COUNT // 2))
+    assert reasons[""] > .5 * reasons.total(), reasons
+
+
+def test_styles_that_once_differed() -> None:
+    """Atomic instructions in a row; dropping a packet by a function that has its list on the stack; `sch->running`."""
+    for name in ("atomics.o", "rounds.o", "reslocks.o", "fields2.o"):
+        assert fused_styles.compare(name, 0) == ""

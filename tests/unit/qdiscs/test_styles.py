@@ -3,8 +3,9 @@
 Deadlines and slack in trees, classes in lists of lists, flows in a map of objects, rings of kptrs, and single features
 (casts, CO-RE tests, RCU, text, objects in two places) whose values the program adds to `overlimits` and `requeues`;
 also several kinds in one object, per-CPU and nested objects, maps of nine types, callbacks in callbacks, headers read
-by way of dynptrs, tail calls, and two trees for each element of an array. The wire holds one packet: `send` hands the
-qdisc a packet, `recv` takes one from the wire.
+by way of dynptrs, tail calls, and two trees for each element of an array; global functions, timers, kptrs that are
+exchanged, atomic instructions, lists in inner maps, resilient locks, and objects in a tree and a list. The wire holds
+one packet: `send` hands the qdisc a packet, `recv` takes one from the wire.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def step(net: Namespace, event: dict[str, Any]) -> object:
 
 
 @pytest.mark.parametrize("engine", ["interp", "translate"])
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case["kind"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['object']}-{case['kind']}")
 def test_packets_and_counters_are_those_of_linux(case: dict[str, Any], engine: str) -> None:
     net = open_namespace(mainline=True, engine=engine)
     dev = net.add_device("eth0", up=True)
