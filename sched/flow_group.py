@@ -12,7 +12,7 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.sched.flows import FlowSource
-from ebpfvm.sched.traffic import FIRST_PORT, Frames, cbr_times, poisson_times
+from ebpfvm.sched.traffic import FIRST_PORT, Frames, cbr_times, random_times
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,7 +104,7 @@ class FlowGroup(FlowSource):
         draw, order = Random(), []
         for index in range(spec.count):
             draw.seed(f"{seed}{index}")  # as a new generator, which would cost as much again
-            order += [time << _INDEX | index for time in poisson_times(spec, draw)]
+            order += [time << _INDEX | index for time in random_times(spec, draw)]
         order.sort()
         return self._by_number(order)
 

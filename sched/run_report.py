@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ebpfvm.maps.map_dump import MapDump
     from ebpfvm.sched.account import Problem
     from ebpfvm.sched.senders.sender_report import SenderReport
+    from ebpfvm.sched.senders.video import VideoReport
 
 SCHEMA = "ebpfvm.run/1"
 
@@ -67,6 +68,7 @@ class Result:
         maps: contents of maps as user space reads them at the end, if requested.
         stopped: why the run was stopped before its end, "" if it was not.
         senders: one report for each TCP connection that was simulated.
+        videos: one report for each player of video.
         counting: who keeps the counters of `kernel_view`, in a few words.
         notes: what was left out when programs were loaded (tail calls to rejected programs), one sentence each.
     """
@@ -102,6 +104,7 @@ class Result:
     stopped: str = ""
     notes: tuple[str, ...] = ()
     senders: tuple[SenderReport, ...] = ()
+    videos: tuple[VideoReport, ...] = ()
     counting: str = "the RFC leaves statistics to maps"
 
     @property
@@ -123,6 +126,10 @@ class Result:
             data["senders"] = [sender._asdict() for sender in self.senders]
         else:
             del data["senders"]
+        if self.videos:
+            data["videos"] = [video._asdict() for video in self.videos]
+        else:
+            del data["videos"]
         if self.objects is None:
             del data["objects"]
         else:
@@ -137,8 +144,16 @@ class Result:
         """Return the statistics as text; flow names are shortened so that the table fits in `width` columns."""
         return "\n".join([*_qdisc_lines(self), *_balance_lines(self), "", *flow_table(self.flows, width),
                           f"fairness (Jain) {self.fairness:.3f}", *sender_table(self.senders),
+                          *_videos(self.videos),
                           *(("", *self.shown) if self.shown else ()),
                           *(line for item in self.maps or () for line in ("", *item.lines()))])
+
+
+def _videos(videos: Sequence[VideoReport]) -> list[str]:
+    if not videos:
+        return []
+    from ebpfvm.sched.senders.video import video_table  # imported here, because few runs have any
+    return video_table(videos)
 
 
 def _qdisc_lines(result: Result) -> list[str]:

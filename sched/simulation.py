@@ -32,7 +32,7 @@ from ebpfvm.sched.sink import Sink
 from ebpfvm.sched.traffic import generate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.sched.account import Packet
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ebpfvm.sched.sch_generic import Observer, Qdisc
     from ebpfvm.sched.senders.connection import Connection
     from ebpfvm.sched.senders.tcp_flows import TcpSpec
+    from ebpfvm.sched.senders.video import Player
     from ebpfvm.sched.traffic import Arrival, FlowSpec
     from ebpfvm.sched.wire import Link
 
@@ -116,6 +117,7 @@ class Simulation:
         fuse: called before the event loop runs, with the simulation and the clock at the end of the run (None for no
             end); it may run events itself (`ebpfvm.sched.fused`), and returns why it did not.
         unfused: what `fuse` has returned.
+        players: players of video, for the report.
     """
 
     def __init__(self, kernel: Kernel, link: Link, **options: Unpack[SimulationOptions]) -> None:
@@ -140,6 +142,7 @@ class Simulation:
         self.fuse: Callable[[Simulation, int | None], str] | None = None
         self.unfused = ""
         self._connections: list[Connection] = []
+        self.players: list[Player] = []
         if recorder is not None:
             recorder.senders = self._connections
 
@@ -172,7 +175,11 @@ class Simulation:
             UsageError: their round-trip time is shorter than the delay of the link.
         """
         from ebpfvm.sched.senders.connection import open_connections
-        self._connections += open_connections(self, spec, seed, group, self.device.link.delay)
+        self.add_senders(open_connections(self, spec, seed, group, self.device.link.delay))
+
+    def add_senders(self, senders: Sequence[Connection]) -> None:
+        """Add connections, whose first packets are events already."""
+        self._connections += senders
 
     def offer(self, data: bytes, priority: int | None, receiver: Callable[[bytes, int], None]) -> Flow:
         """Let a packet of a sender arrive at the device now, and return its flow.
@@ -301,6 +308,7 @@ class Simulation:
             trace=tuple(self.kernel.trace), packets=_records(account), stopped=stopped,
             notes=tuple(self.kernel.notes), counting=qdisc.counting,
             senders=tuple(sender.report(BOOT_NS) for sender in self._connections),
+            videos=tuple(player.report() for player in self.players),
             objects=objects_left(self.kernel) if self.kernel.graph.used else None)
 
 

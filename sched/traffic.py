@@ -1,4 +1,4 @@
-"""Traffic: captures replayed by their timestamps, constant bit rate and Poisson flows, and any mix of them.
+"""Traffic: captures replayed by their timestamps, flows at a constant rate, with breaks and Poisson flows, and any mix.
 
 A source is an iterable of arrivals in order of time; the simulation merges them. All randomness comes from the seed of
 the run.
@@ -61,8 +61,8 @@ class FlowSpec(Traffic):
     """A specification of generated flows.
 
     Attributes:
-        kind: "cbr" (evenly spaced) or "poisson" (exponentially spaced).
-        rate: bits per second of each flow, counting whole frames.
+        kind: "cbr" (evenly spaced), "poisson" (exponentially spaced) or "onoff" (evenly spaced, with breaks).
+        rate: bits per second of each flow, counting whole frames; with breaks, of the time between them.
         size: length of each frame in bytes.
         count: number of such flows; they differ in their source port.
         start, stop: ns from the beginning; nothing arrives at or after `stop`.
@@ -71,6 +71,9 @@ class FlowSpec(Traffic):
         tos: TOS byte.
         proto: "udp" or "tcp".
         dport: destination port.
+        on, off: mean ns of the exponentially distributed times for which an "onoff" flow sends, and for which it does
+            not.
+        name: what it is, in short; None for kind and rate.
     """
 
     kind: str
@@ -84,16 +87,21 @@ class FlowSpec(Traffic):
     tos: int = 0
     proto: str = "udp"
     dport: int = 9
+    on: int | None = None
+    off: int | None = None
+    name: str | None = None
 
     @property
     def label(self) -> str:
         """What they are, in short."""
-        return f"{self.kind} {format_rate(self.rate)}"
+        return self.name or f"{self.kind} {format_rate(self.rate)}"
 
     @property
     def expected(self) -> int:
         """The approximate number of packets of all flows together."""
         by_time = max(0, self.stop - self.start) * self.rate // (self.size * _BIT_NS) + 1
+        if self.on and self.off:
+            by_time = by_time * self.on // (self.on + self.off) + 1
         return self.count * (by_time if self.packets is None else min(by_time, self.packets))
 
     def add_to(self, simulation: Any, seed: int, group: int) -> None:
@@ -123,13 +131,18 @@ def _made(kind: str) -> Callable[[Mapping[str, Any]], FlowSpec]:
         proto = values["proto"]
         return FlowSpec(kind, values["rate"], check_frame(values["size"], proto, _LEAST[proto]), values["n"], start,
                         stop, values["packets"], values["prio"], values["dscp"] << 2 | values["ecn"], proto,
-                        values["dport"])
+                        values["dport"], values.get("on"), values.get("off"))
     return make
 
 
 CBR = TrafficKind("cbr", "evenly spaced packets (constant bit rate)", (_RATE, *_COMMON), _made("cbr"))
 POISSON = TrafficKind("poisson", "packets at random, exponentially distributed intervals", (_RATE, *_COMMON),
                       _made("poisson"))
+ONOFF = TrafficKind(
+    "onoff", "evenly spaced packets with breaks, both for random, exponentially distributed times",
+    (_RATE._replace(doc="rate of each flow while it sends, counting whole frames"),
+     TrafficKey("on", "time", "mean time for which it sends", "1s"),
+     TrafficKey("off", "time", "mean time of a break", "1s"), *_COMMON), _made("onoff"))
 
 
 def group_source(group: int) -> str:
@@ -147,7 +160,7 @@ def generate(spec: FlowSpec, seed: int = 0, group: int = 0) -> list[Iterator[Arr
     """
     frames = Frames(spec, group)
     return [_cbr(spec, frames.frame(index)) if spec.kind == "cbr" else
-            _poisson(spec, frames.frame(index), f"{seed}/{group}/{index}") for index in range(spec.count)]
+            _random(spec, frames.frame(index), f"{seed}/{group}/{index}") for index in range(spec.count)]
 
 
 class Frames:
@@ -208,13 +221,35 @@ def cbr_times(spec: FlowSpec) -> Iterator[int]:
             time += 1
 
 
-def _poisson(spec: FlowSpec, data: bytes, seed: str) -> Iterator[Arrival]:
-    for time in poisson_times(spec, random.Random(seed)):
+def _random(spec: FlowSpec, data: bytes, seed: str) -> Iterator[Arrival]:
+    for time in random_times(spec, random.Random(seed)):
         yield time, len(data), data, spec.priority
 
 
-def poisson_times(spec: FlowSpec, draw: random.Random) -> Iterator[int]:
-    """Yield the times of one flow's packets."""
+def random_times(spec: FlowSpec, draw: random.Random) -> Iterator[int]:
+    """Yield the times of one flow's packets, which `draw` decides."""
+    return _poisson_times(spec, draw) if spec.kind == "poisson" else _onoff_times(spec, draw)
+
+
+def _onoff_times(spec: FlowSpec, draw: random.Random) -> Iterator[int]:
+    """Yield the times of the packets of a flow that begins to send at its start."""
+    gap, left = spec.size * _BIT_NS / spec.rate, spec.packets
+    begin = float(spec.start)
+    while begin < spec.stop:
+        end = begin - (spec.on or 0) * math.log(1.0 - draw.random())
+        for number in itertools.count():
+            time = begin + number * gap
+            if time >= min(end, spec.stop):
+                break
+            if left is not None:
+                if not left:
+                    return
+                left -= 1
+            yield int(time)
+        begin = max(end, begin + gap) - (spec.off or 0) * math.log(1.0 - draw.random())
+
+
+def _poisson_times(spec: FlowSpec, draw: random.Random) -> Iterator[int]:
     number, mean, exact = 0, spec.size * _BIT_NS / spec.rate, float(spec.start)
     while True:
         exact -= mean * math.log(1.0 - draw.random())

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Final
 
 from ebpfvm.errors import UsageError
 from ebpfvm.sched.senders.tcp_flows import TCP
-from ebpfvm.sched.traffic import CBR, POISSON
+from ebpfvm.sched.senders.video import VIDEO
+from ebpfvm.sched.senders.web import WEB
+from ebpfvm.sched.traffic import CBR, ONOFF, POISSON
 from ebpfvm.sched.traffic_words import TrafficError
+from ebpfvm.sched.voip import VOIP
 
 if TYPE_CHECKING:
     from ebpfvm.sched.traffic_words import Traffic, TrafficKind
 
-TRAFFIC: Final[dict[str, TrafficKind]] = {kind.name: kind for kind in (CBR, POISSON, TCP)}
+TRAFFIC: Final[dict[str, TrafficKind]] = {kind.name: kind for kind in (CBR, POISSON, ONOFF, VOIP, TCP, WEB, VIDEO)}
 """The kinds by their names, in the order in which they are listed for users."""
 
 

@@ -35,8 +35,9 @@ _DESCRIPTION: Final = """Verify the enqueue and dequeue programs of an object, s
 over a simulated link, and report what happened to every packet.
 
 Generated traffic is described as KIND:KEY=VALUE,... where KIND is cbr (constant
-bit rate) or poisson. The keys, with their defaults:
+bit rate), poisson, or onoff (with breaks). The keys, with their defaults:
   rate=RATE         rate of each flow (required)
+  on=TIME, off=TIME mean times for which onoff sends, and does not (1s, 1s)
   n=N               number of flows (1)
   size=SIZE         size of a frame (1000b)
   start=TIME        time of the first packet (0)
@@ -55,6 +56,16 @@ KIND tcp makes TCP connections, which react to losses and marks. Their keys:
   bytes=SIZE        what each connection has to send (no end)
   ecn=off|on|l4s    codepoint of the packets (off; on for dctcp, l4s for prague)
   start, stop, prio, dscp, dport (5001) as above
+KIND web makes short ones, which come and go. Their keys, besides those of tcp:
+  every=TIME        mean time from one connection to the next (100ms)
+  bytes=SIZE        mean of what each has to send (30k)
+  sizes=WORD        distribution of that: pareto, exp or fixed (pareto)
+KIND video makes players that fetch chunks, whose rate follows what they measure:
+  low=RATE, high=RATE, levels=N   rates of the video (300kbit, 6mbit, 6)
+  chunk=TIME, buffer=TIME         video in a chunk, and at most in a buffer (2s, 10s)
+KIND voip makes calls:
+  codec=WORD        g711, g729 or opus (g711)
+  talk=TIME, pause=TIME   mean times of talking and silence (1s, no pauses)
 
 RATE, SIZE and TIME are written as in tc(8): 10mbit, 1500b, 20ms. A bare number is
 bits per second, bytes, or microseconds."""

@@ -72,6 +72,8 @@ class Connection:
 
     Attributes:
         flow: its flow; None until its first packet was sent.
+        done: called with the time (ns) when the sender knows that all it had to send has arrived; None if nobody wants
+            to know.
     """
 
     def __init__(self, road: Road, law: Congestion, spec: TcpSpec, template: bytes, back: int) -> None:
@@ -88,6 +90,9 @@ class Connection:
         self._order: deque[int] = deque()  # these numbers, and those of transmissions that have arrived
         self._again: dict[int, None] = {}  # lost segments, in order
         self._recover = 0  # the window is reduced once until this segment arrives
+        self._quota = -1  # in a recovery from losses, how many segments may leave now
+        self._prr_delivered = self._prr_out = 0  # segments that have arrived and left in this recovery
+        self._restarting = False  # the timer has expired, and what was in flight then has not arrived yet
         self._delivered = self._repeated = self._timeouts = self._marks = 0
         self._delivered_at = 0
         self._srtt = self._rttvar = 0
@@ -96,6 +101,13 @@ class Connection:
         self._timer = self._waiting = False
         self._free_at = 0.0  # when pacing allows the next segment
         self._finished: int | None = None
+        self.done: Callable[[int], None] | None = None
+
+    def more(self, total: int) -> None:
+        """Send so many bytes more, rounded up to full segments."""
+        self._end = (self._next if self._end is None else self._end) + -(-total // self._size)
+        self._finished = None
+        self._send()
 
     def start(self, stop: int) -> None:
         """Begin to send, until the clock shows `stop` (ns)."""
@@ -112,7 +124,7 @@ class Connection:
     def _send(self, _: Any = None) -> None:
         """Send what the window and the pacing allow."""
         now = self._road.loop.now
-        while len(self._flight) + 1 <= max(self._law.cwnd, 1.0):
+        while self._quota and len(self._flight) + 1 <= max(self._law.cwnd, 1.0):
             segment = self._choose(now)
             if segment is None:
                 return
@@ -148,6 +160,9 @@ class Connection:
 
     def _transmit(self, segment: int, now: int) -> None:
         self._stamp = stamp = self._stamp + 1
+        if self._quota > 0:
+            self._quota -= 1
+            self._prr_out += 1
         self._flight[stamp] = Sent(segment, now, self._delivered, self._delivered_at or now)
         self._order.append(stamp)
         self._arm(now)
@@ -179,6 +194,7 @@ class Connection:
         self._order.clear()
         self._law.timeout(now)
         self._recover = self._next
+        self._restarting, self._quota = True, -1
         self._rto = min(2 * self._rto, _MOST_RTO)
         self._send()
 
@@ -206,17 +222,21 @@ class Connection:
         self._marks += marked
         first = self._una * self._size
         segment = (first + s32(sequence - first)) // self._size  # the frame has the low 32 bits
-        sent = self._flight.pop(stamp, None)
-        if self._missing(segment):
+        sent, una = self._flight.pop(stamp, None), self._una
+        fresh = self._missing(segment)
+        if fresh:
             self._deliver(segment, now)
         if sent is None:  # it had been taken for lost, or is a copy
+            self._conserve(fresh, False)
             self._send()
             return
         rtt = now - sent.time
         self._measure(rtt)
         self._arm(now)
         ack = Ack(now, rtt, marked, in_flight, sent.before, self._delivered, now - sent.before_at)
-        self._react(ack, self._find_lost(stamp))
+        lost = self._find_lost(stamp)
+        self._react(ack, lost)
+        self._conserve(fresh, self._una > una and not lost)
         self._send()
 
     def _deliver(self, segment: int, now: int) -> None:
@@ -230,6 +250,8 @@ class Connection:
         if self._una == self._end:
             self._finished = now
             self._flight.clear()  # copies that are still under way
+            if self.done is not None:
+                self.done(now)
 
     def _find_lost(self, stamp: int) -> bool:
         """Mark as lost what left well before `stamp`, which has arrived; return whether there was any."""
@@ -246,12 +268,33 @@ class Connection:
         law = self._law
         law.seen(ack)
         if self._una < self._recover:
+            if self._restarting and not lost:  # slow start (RFC 5681, section 3.1)
+                law.acked(ack)
             return
+        self._restarting = False
         if lost or ack.marked:
             self._recover = self._next
             law.lost(ack.now) if lost else law.marked(ack.now)
+            if lost and not law.pacing:
+                self._quota = self._prr_delivered = self._prr_out = 0
         else:
             law.acked(ack)
+
+    def _conserve(self, fresh: bool, safe: bool) -> None:
+        """Let as many segments leave in a recovery as arrive, one more if no loss shows (RFC 6937).
+
+        Otherwise a window that does not fit would be sent again and again until the recovery ends, which it would
+        prevent. That the window has been reduced keeps the sender silent at the beginning.
+
+        Args:
+            fresh: whether a segment has arrived for the first time.
+            safe: whether the first of those that are missing has arrived, and no further loss has been found.
+        """
+        if self._una >= self._recover or self._quota < 0:
+            self._quota = -1
+            return
+        self._prr_delivered += fresh
+        self._quota = max(self._prr_delivered - self._prr_out, int(fresh)) + safe
 
     @property
     def window(self) -> tuple[float, int]:
@@ -287,16 +330,33 @@ def open_connections(road: Road, spec: TcpSpec, seed: int, group: int, delay: in
         UsageError: the round-trip time is shorter than the delay of the link, a frame is too short, or there is no such
             law.
     """
-    if spec.rtt < delay:
-        raise UsageError(f"tcp: rtt={spec.rtt}ns is shorter than the delay of the link, {delay}ns")
-    if spec.size < HEADERS + STAMP:
-        raise UsageError(f"tcp: size={spec.size}: a frame has at least {HEADERS + STAMP} bytes")
-    make = law_named(spec.law)
-    frames = Frames(spec.frames(make().ecn if spec.ecn is None else spec.ecn), group)
-    made, loop, zero = [], road.loop, road.loop.now
+    dialer = Dialer(road, spec, group, delay)
+    made, loop = [], road.loop
     for index in range(spec.count):
-        connection = Connection(road, make(), spec, frames.frame(index), spec.rtt - delay)
+        connection = dialer.connection(index, spec)
         offset = Random(f"{seed}/{group}/{index}").randrange(spec.rtt + 1) if index else 0
-        loop.at(zero + spec.start + offset, connection.start, zero + spec.stop)
+        loop.at(dialer.zero + spec.start + offset, connection.start, dialer.zero + spec.stop)
         made.append(connection)
     return made
+
+
+class Dialer:
+    """Makes the connections of a specification; arguments and errors are those of `open_connections`.
+
+    Attributes:
+        zero: the clock at the beginning.
+    """
+
+    def __init__(self, road: Road, spec: TcpSpec, group: int, delay: int) -> None:
+        if spec.rtt < delay:
+            raise UsageError(f"tcp: rtt={spec.rtt}ns is shorter than the delay of the link, {delay}ns")
+        if spec.size < HEADERS + STAMP:
+            raise UsageError(f"tcp: size={spec.size}: a frame has at least {HEADERS + STAMP} bytes")
+        self._road, self._back = road, spec.rtt - delay
+        self._law = law_named(spec.law)
+        self._frames = Frames(spec.frames(self._law().ecn if spec.ecn is None else spec.ecn), group)
+        self.zero = road.loop.now
+
+    def connection(self, index: int, spec: TcpSpec) -> Connection:
+        """Return the connection with this number, whose own `spec` may say how much it sends."""
+        return Connection(self._road, self._law(), spec, self._frames.frame(index), self._back)

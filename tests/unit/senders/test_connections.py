@@ -107,6 +107,22 @@ def test_bbr_needs_no_queue(tmp_path: Path) -> None:
     assert delays["bbr"] < 25 * MS < 60 * MS < delays["reno"]
 
 
+def test_a_recovery_sends_no_more_than_arrives(tmp_path: Path) -> None:
+    """Through a policer, which has no queue, a window that is far too large is given up instead of sent again and
+    again: a sender that kept it lost four segments out of five (RFC 6937, section 3.1)."""
+    result = through(tmp_path, "tbf rate 5mbit burst 6000 limit 6000", "tcp:cc=cubic,rtt=40ms,stop=8s", rate="1gbit")
+    assert result.dropped < 0.2 * result.in_packets
+    assert result.out_bytes * 8 / 8 > 0.6 * 5_000_000
+
+
+def test_a_timeout_is_followed_by_slow_start(tmp_path: Path) -> None:
+    """A queue of two packets loses most of the first windows; 400 segments at one for each round trip would take 40 s.
+    """
+    result = through(tmp_path, "pfifo limit 2", "tcp:cc=reno,rtt=100ms,bytes=584000,stop=60s", rate="10mbit", seed=1)
+    (sender,) = result.senders
+    assert sender.finished is not None and sender.finished < 20_000 * MS
+
+
 # ---- the machinery ------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("engine", ["interp", "translate"])
