@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from array import array
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -57,12 +58,13 @@ class ComparedTraffic(NamedTuple):
     fairness: float
 
 
-def compare(qdiscs: Sequence[str | Object], **options: Any) -> list[ComparedTraffic]:
+def compare(qdiscs: Sequence[str | Object], results: str | None = None, **options: Any) -> list[ComparedTraffic]:
     """Return one row for each discipline and kind of traffic, and one for all traffic if there are several kinds.
 
     Args:
         qdiscs: for each discipline the path of an object with values of its variables, as in `pfifo.o,limit=50`; the
             path of a script that ends in `.tc`; words of `tc qdisc add dev eth0 root ...`; or an object.
+        results: folder for a results file of each run, 1.db and so on (see `ebpfvm.results`); None to record none.
         options: traffic, link and so on: the fields of `ebpfvm.scenario.Scenario` except `source` and `tc`.
 
     Raises:
@@ -72,11 +74,16 @@ def compare(qdiscs: Sequence[str | Object], **options: Any) -> list[ComparedTraf
     """
     if not options.get("flows") and options.get("pcap") is None:
         raise UsageError("no traffic to send; add flows, a capture, or both")
-    return [row for qdisc in qdiscs for row in _one(qdisc, options)]
+    rows = []
+    for index, qdisc in enumerate(qdiscs, 1):
+        name = qdisc if isinstance(qdisc, str) else qdisc.path
+        more = {} if results is None else {"results": os.path.join(results, f"{index}.db"),
+                                           "title": os.path.basename(name)}
+        rows += _one(qdisc, name, {**options, **more})
+    return rows
 
 
-def _one(qdisc: str | Object, options: Mapping[str, Any]) -> list[ComparedTraffic]:
-    name = qdisc if isinstance(qdisc, str) else qdisc.path
+def _one(qdisc: str | Object, name: str, options: Mapping[str, Any]) -> list[ComparedTraffic]:
     try:
         return measure(name, Scenario.of(None, {**options, **_source(qdisc, options)}))
     except EbpfvmError as error:

@@ -71,17 +71,28 @@ class FlowCounts:
         index: number of the flow in the recording.
     """
 
-    __slots__ = ("drops", "in_bytes", "in_packets", "index", "marks", "out_bytes", "out_packets")
+    __slots__ = ("drops", "in_bytes", "in_packets", "index", "longest", "marks", "out_bytes", "out_packets", "taken",
+                 "waited")
 
     def __init__(self, index: int) -> None:
         self.index = index
+        self._begin()
+
+    def _begin(self) -> None:
         self.in_packets = self.in_bytes = self.out_packets = self.out_bytes = self.drops = self.marks = 0
+        self.taken = self.waited = self.longest = 0
+
+    def take(self, time: int) -> None:
+        """Count a packet that has waited for `time` ns."""
+        self.taken += 1
+        self.waited += time
+        self.longest = max(self.longest, time)
 
     def sample(self, time: int) -> tuple[int, ...]:
         """Return a row for the sample at `time`, and begin to count again."""
         row = (time, self.index, self.in_packets, self.in_bytes, self.out_packets, self.out_bytes, self.drops,
-               self.marks)
-        self.in_packets = self.in_bytes = self.out_packets = self.out_bytes = self.drops = self.marks = 0
+               self.marks, self.taken, self.waited, self.longest)
+        self._begin()
         return row
 
 

@@ -167,12 +167,14 @@ class RunRecorder:
         flow = self._flow(packet.flow)
         if found is not None:
             found.queue.remove(found.size)
-            key = queue.index, flow.index, bucket_of(now - found.since)
+            waited = now - found.since
+            flow.take(waited)
+            key = queue.index, flow.index, bucket_of(waited)
             self._times[key] = self._times.get(key, 0) + 1
+            self._changed[flow] = None
             if (packet._packet is not None or packet._bytes is not found.data) and _is_marked(packet.payload()) and \
                     not _is_marked(packet.flow.frame() if found.data is None else found.data):
                 flow.marks += 1
-                self._changed[flow] = None
         if self._events:
             self._event(now, "dequeue", queue, packet)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.cli import helptext, output
@@ -13,6 +15,7 @@ from ebpfvm.scenario import Scenario
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from ebpfvm.comparing import ComparedTraffic
     from ebpfvm.scenario import CommandOption
@@ -45,6 +48,11 @@ def add(subparsers: Any) -> None:
                                    help="change a key of the scenario file, as in --set traffic[0].n=4; may be "
                                         "repeated")
     output.add_limit(groups["output"])
+    groups["output"].add_argument(
+        "--report", metavar="FILE", help="write a web page that shows the runs side by side (needs Plotly: pip install "
+                                         "'ebpfvm[report]')")
+    groups["output"].add_argument(
+        "--results", metavar="FOLDER", help="keep a results file of each run: FOLDER/1.db and so on")
     shape = groups["output"].add_mutually_exclusive_group()
     shape.add_argument("--json", action="store_true", help=helptext.JSON)
     shape.add_argument("--csv", action="store_true", help="print comma-separated values with a line of names")
@@ -59,7 +67,11 @@ def run(args: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
     from ebpfvm.comparing import SCHEMA, compare, comparison_table
     qdiscs, options = _asked(args)
-    rows = compare(qdiscs, **options)
+    options.pop("results", None)  # a scenario file's name is for one run
+    with _folder(args) as folder:
+        rows = compare(qdiscs, folder, **options)
+        if args.report is not None and folder is not None:
+            _report(args.report, folder, len(qdiscs))
     if args.json:
         output.put_json({"schema": SCHEMA, "ok": True, "rows": [row._asdict() for row in rows]})
     elif args.csv:
@@ -87,6 +99,33 @@ def _asked(args: argparse.Namespace) -> tuple[list[str], dict[str, Any]]:
     for name in ("source", "tc", "title", *(own_options if others else ())):
         options.pop(name, None)
     return others or [own], options
+
+
+@contextmanager
+def _folder(args: argparse.Namespace) -> Iterator[str | None]:
+    """Give the folder for results files; one that was not asked for is removed in the end."""
+    if args.results is not None:
+        try:
+            os.makedirs(args.results, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"--results {args.results}: cannot be made: {error.strerror}") from None
+        yield args.results
+    elif args.report is None:
+        yield None
+    else:
+        import tempfile
+        with tempfile.TemporaryDirectory(prefix="ebpfvm-") as folder:
+            yield folder
+
+
+def _report(path: str, folder: str, count: int) -> None:
+    from contextlib import ExitStack
+
+    from ebpfvm.cli.report import write_page
+    from ebpfvm.results.reading import RecordedRun
+    with ExitStack() as stack:
+        write_page([stack.enter_context(RecordedRun(os.path.join(folder, f"{index}.db")))
+                    for index in range(1, count + 1)], path)
 
 
 def _write(rows: list[ComparedTraffic]) -> None:

@@ -31,8 +31,8 @@ _EXAMPLES: Final = helptext.examples(
     "ebpfvm verify samples/broken/leak.o  # exit status 1",
     "ebpfvm dis samples/rfc/prio.o --syntax kernel")
 _YOUNG: Final = 50_000  # objects between collections: with fewer, they take 5 to 10 % of a short command's time
-COMMANDS: Final = ("run", "compare", "sweep", "map", "verify", "explain", "test", "prog", "debug", "dis", "asm",
-                   "conformance", "fuzz", "samples", "doc", "completion")
+COMMANDS: Final = ("run", "compare", "sweep", "report", "export", "map", "verify", "explain", "test", "prog", "debug",
+                   "dis", "asm", "conformance", "fuzz", "samples", "doc", "completion")
 
 
 def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:

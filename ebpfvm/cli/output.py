@@ -7,14 +7,14 @@ import errno
 import io
 import os
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from ebpfvm.errors import EbpfvmError, Fault, Rejected, cause_of, kind_of
 from ebpfvm.escape import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 GOOD: Final = 0
 REJECTED: Final = 1
@@ -209,3 +209,13 @@ class Progress:
             self._thread.join()
         if self._shown:
             print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def opened(path: str) -> Iterator[TextIO]:
+    """Open a text file for writing; - is standard output, which stays open."""
+    if path == "-":
+        yield sys.stdout
+        return
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        yield file

@@ -65,7 +65,10 @@ TABLES: Final = {
         _TIME, _FLOW, Column("in_packets", "INTEGER", "packets offered"),
         Column("in_bytes", "INTEGER", "bytes offered"), Column("out_packets", "INTEGER", "packets that left"),
         Column("out_bytes", "INTEGER", "bytes that left"), Column("drops", "INTEGER", "packets dropped or freed"),
-        Column("marks", "INTEGER", "packets in which the queue set CE (ECN)"))),
+        Column("marks", "INTEGER", "packets in which the queue set CE (ECN)"),
+        Column("taken", "INTEGER", "packets that a device took from its queue"),
+        Column("waited", "INTEGER", "how long they had waited, all together (ns)"),
+        Column("longest", "INTEGER", "the longest of these times (ns)"))),
     "backlog": Table("what waits for a device at the end of an interval; while nothing happens, rows are left out", (
         _TIME, _QUEUE, Column("packets", "INTEGER", "packets that wait"), Column("bytes", "INTEGER", "their bytes"),
         Column("most_packets", "INTEGER", "the most that waited in the interval"),

@@ -33,7 +33,7 @@ LEVEL = {name: level for level, row in enumerate(LAYERS) for name in row}
 STRANGERS = {("verifier", "engine"), ("engine", "verifier")}
 
 CORE = {"ply", "elftools", "sortedcontainers"}
-EXTRAS = {"testing": {"hypothesis", "pytest"}, "cli": {"shtab"}}
+EXTRAS = {"testing": {"hypothesis", "pytest"}, "cli": {"shtab"}, "results": {"matplotlib", "plotly"}}
 
 
 def layer_of(module: str) -> str:

@@ -12,6 +12,7 @@ from tests.house.tree import modules, parsed, shown
 FILES = {
     "asm": "cli/asm.py is the command `ebpfvm asm`",
     "run": "cli/run.py is the command `ebpfvm run`",
+    "report": "cli/report.py is the command `ebpfvm report`",
     "memory": "verifier/memory/ judges accesses of what kernel/memory.py is",
 }
 

@@ -49,6 +49,9 @@ def test_what_is_recorded_over_time_adds_up_to_the_report(path: Path) -> None:
                       "FROM rates GROUP BY flow")
     assert sums == [(index, *flow[1:6]) for index, flow in enumerate(result.flows, 1)]
     assert rows(path, "SELECT sum(packets) FROM sojourn") == [(result.out_packets,)]
+    assert rows(path, "SELECT sum(taken) FROM rates") == [(result.out_packets,)]
+    [(longest, low)] = rows(path, "SELECT (SELECT max(longest) FROM rates), (SELECT max(low) FROM sojourn)")
+    assert low <= longest < bucket_end(low)
     assert rows(path, "SELECT reason, sum(packets) FROM drops") == [(REFUSED, result.dropped)]
     times = [time for time, in rows(path, "SELECT time FROM backlog ORDER BY rowid")]
     assert times == sorted(times) and all(time % 10_000_000 == 0 for time in times)
