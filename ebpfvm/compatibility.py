@@ -33,7 +33,7 @@ _OFFERED: Final = {
     "map types": ("map_types",),
     "program types": ("prog_types",),
     "kernel types": ("types", "struct_names", "type_names", "destructors"),
-    "struct_ops": ("struct_ops",),
+    "struct_ops": ("struct_ops", "absent_ops"),
     "kernel configuration": ("config",),
 }
 _OFFER_TEXTS: Final = {

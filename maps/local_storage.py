@@ -115,7 +115,7 @@ def _declare(name: str, make: type[LocalStorage], what: str, fields: frozenset[s
     funcs = frozenset({f"bpf_{name}_get", f"bpf_{name}_delete"})
     return MapType(name, make, funcs, fields=mt.KPTRS | mt.LOCKS | {"refcount"} | fields,
                    check=local_storage_alloc_check, check_btf=local_storage_check_btf,
-                   sleepable="yes", kernel_struct="bpf_local_storage_map",
+                   sleepable="storage", kernel_struct="bpf_local_storage_map",
                    doc=f"A value that belongs to {what}.")
 
 

@@ -94,10 +94,10 @@ class StackMap(QueueMap):
 
 _FUNCS = frozenset({"bpf_map_push_elem", "bpf_map_pop_elem", "bpf_map_peek_elem"})
 QUEUE = MapType("queue", QueueMap, _FUNCS, check=queue_stack_alloc_check,
-                sleepable="yes", kernel_struct="bpf_queue_stack",
+                sleepable="storage", kernel_struct="bpf_queue_stack",
                 doc="First in, first out.")
 STACK = MapType("stack", StackMap, _FUNCS, check=queue_stack_alloc_check,
-                sleepable="yes", kernel_struct="bpf_queue_stack",
+                sleepable="storage", kernel_struct="bpf_queue_stack",
                 doc="Last in, first out.")
 QueueMap.type = QUEUE
 StackMap.type = STACK

@@ -41,6 +41,7 @@ class Dialect:
         type_names: returns (kind, name) of all types and per-CPU variables of the kernel; None if `types` has them all
             (or nothing is known).
         struct_ops: structs of operations that programs may fill, by name.
+        absent_ops: structs of operations that other versions of this kernel have.
         forward_kptrs: a kptr may point to a struct of the kernel that the object only declares.
         config: values of the `__kconfig` variables that programs may read: "CONFIG_HZ", "LINUX_KERNEL_VERSION".
     """
@@ -59,6 +60,7 @@ class Dialect:
     config: Mapping[str, int | str] = field(default_factory=dict)
     forward_kptrs: bool = False
     struct_ops: Mapping[str, OpsStruct] = field(default_factory=dict)
+    absent_ops: frozenset[str] = frozenset()
 
     @property
     def version(self) -> tuple[int, int]:

@@ -47,7 +47,7 @@ GRAPHS: Final = frozenset({"list_head", "rb_root"})
 
 
 Gives = Literal["value", "map", "socket", "xdp_socket"]
-Sleepable = Literal["no", "yes", "later"]
+Sleepable = Literal["no", "yes", "storage", "later"]
 BATCH_COMMANDS: Final = frozenset({"lookup", "update", "delete", "lookup and delete"})
 
 
@@ -103,8 +103,8 @@ class MapType:
         gives: what bpf_map_lookup_elem finds: a "value", a "map", a "socket" or an "xdp_socket".
         has_all_keys: every number below max_entries is the key of a value (can_elide_value_nullness).
         peek_asks: bpf_map_peek_elem looks up the value that it is given; for other types it returns one.
-        sleepable: whether sleepable programs may use it (check_map_prog_compatibility): "yes", "no", or "later" if only
-            kernels with `Rules.more_maps_may_sleep` allow it.
+        sleepable: whether sleepable programs may use it (check_map_prog_compatibility): "yes", "no", or "storage" or
+            "later" if only kernels with `Rules.storage_may_sleep` or `Rules.more_maps_may_sleep` allow it.
         in_programs: programs may use it at all.
         kernel_struct: the kernel's struct of a map pointer (map_btf_id); "" if programs may not read it.
         inner: it may be the inner map of a map of maps.

@@ -52,12 +52,29 @@ class Rules:
     tracks_negation: bool = True
     """Negating a number keeps what is known of it; before, nothing was, even of a constant (after 6.12)."""
 
+    links_halves: bool = True
+    """A copy of the lower half is linked with a number that fits (since 6.8)."""
+
+    links_sums: bool = True
+    """A number stays linked after an addition of a constant (since 6.10)."""
+
+    objects_are_not_null: bool = True
+    """Comparing a pointer to any existing object with NULL is decided; before, only sockets, values and keys of maps
+    (reg_not_null, after 6.1)."""
+
+    equal_is_not_null: bool = True
+    """A pointer that equals one that is not NULL is not NULL either (check_cond_jmp_op, since 6.2)."""
+
     tracks_byte_order: bool = True
     """So does changing its byte order (BPF_END, after 6.12)."""
 
     tracks_signs_of_products: bool = True
     """Products of negative numbers, and of numbers of more than half the width, have bounds (scalar_min_max_mul, after
     6.12)."""
+
+    mixes_bounds: bool = True
+    """All that is known of a number refines the rest until nothing changes (reg_bounds_sync, since 6.8). In 6.1 it does
+    so once and each width alone, and a comparison of two unknown numbers reveals nothing, unless they are equal."""
 
     rounds_to_zero: bool = False
     """fp+0 is taken for the slot at fp-8, because C divides negative numbers towards zero (until 7.0)."""
@@ -135,6 +152,12 @@ class Rules:
     has_acquire: bool = True
     """There are atomic loads and stores (BPF_LOAD_ACQ, BPF_STORE_REL, after 6.12)."""
 
+    has_may_goto: bool = True
+    """There is may_goto (BPF_JCOND, since 6.9)."""
+
+    has_v4: bool = True
+    """There are the instructions of version 4: signed division, sign extension, bswap and gotol (since 6.6)."""
+
     has_gotox: bool = True
     """There are jumps to an address in a register (BPF_JA | BPF_X, since 7.0)."""
 
@@ -152,6 +175,9 @@ class Rules:
 
     more_maps_may_sleep: bool = True
     """Programs that sleep may use LPM tries and program arrays (check_map_prog_compatibility, after 6.18)."""
+
+    storage_may_sleep: bool = True
+    """Programs that sleep may use local storage (check_map_prog_compatibility, after 6.1)."""
 
     traced_timers_barred: bool = False
     """Tracing programs cannot use maps with timers and workqueues (check_map_prog_compatibility, until 7.0)."""
@@ -186,6 +212,30 @@ class Rules:
     """A pointer may have several type tags, and unknown ones make it no kptr, but are no error (btf_get_kptr_type,
     after 6.18)."""
 
+    fills_parts: bool = True
+    """Loading a part of a slot yields that part of the number in it (since 6.9); before, only as much as was stored."""
+
+    spills_any_number: bool = True
+    """Any number is tracked in the stack slot that it is stored to; before, only one with bounds other than 0 in a
+    whole register (check_stack_write_fixed_off, since 6.8)."""
+
+    reads_grow_stack: bool = True
+    """Reading a stack below all that was written is reading unset bytes; before 6.8, it was outside of the stack
+    (check_stack_slot_within_bounds)."""
+
+    any_memory_is_key: bool = True
+    """Any memory may be a map's key or value, records of ring buffers too (map_key_value_types, since 6.2)."""
+
+    one_lock_by_address: bool = True
+    """The lock in a map's value is the same one whenever the value's address is loaded (check_ld_imm, since 6.2)."""
+
+    trusts_pointers: bool = True
+    """Pointers to objects of the kernel are marked as trusted, or as protected by RCU (PTR_TRUSTED, since 6.2)."""
+
+    fields_at_any_depth: bool = True
+    """Special fields are found in nested structs and arrays too, and several kinds together (btf_parse_fields, since
+    6.2); before, locks, timers and kptrs of a value's first level, of which `kptr_ref` was the tag of an owned one."""
+
     one_of_each: bool = True
     """A lock, a timer or a reference count is the only one of its kind in a value and the structs nested in it; before,
     in each struct alone, and reference counts not even there (btf_get_field_type, after 6.18)."""
@@ -196,6 +246,15 @@ class Rules:
     struct_writes_named: bool = True
     """A refused write into a struct of the kernel ends with a line that says where (check_ptr_to_btf_access, after
     6.18)."""
+
+    names_refused_writes: bool = True
+    """A refused write to a struct of which some programs may write a part has a message (after 6.1)."""
+
+    only_gpl_reads: bool = True
+    """Only programs under the GPL may read structs of the kernel (check_ptr_to_btf_access, since 6.2)."""
+
+    type_named_for_helper: bool = True
+    """A helper that the program type lacks has a message of its own; before, it was an "unknown func" (after 6.1)."""
 
     helper_reads_keep_spills: bool = True
     """A helper that only reads the stack leaves the spilled numbers there as they are; before, they were forgotten, as
@@ -208,6 +267,54 @@ class Rules:
 
     call_frames: int = 16
     """Number of call frames that may be active at the same time (MAX_CALL_FRAMES; 8 until 7.0)."""
+
+    has_exceptions: bool = True
+    """Programs may have an exception callback (since 6.7)."""
+
+    ring_buffer_memory: bool = True
+    """Records of ring buffers are called ringbuf_mem in messages; before 6.2, alloc_mem."""
+
+    counts_dynptrs_from_1: bool = False
+    """"arg #1" is the first argument in messages about dynptrs (before 6.3)."""
+
+    names_zero_size: bool = True
+    """A size that may be 0 and must not has a message of its own; before, an access of 0 bytes is checked
+    (check_mem_size_reg, since 6.9)."""
+
+    shows_constant_bits: bool = False
+    """Messages write the bits of a known number as of any other: "(0x8; 0x0)" (tnum_strn, before 6.8)."""
+
+    names_ranges: bool = True
+    """A result outside of its range is shown with bounds, not with its bits (verbose_invalid_scalar, since 6.8)."""
+
+    names_called: bool = True
+    """The message about wrong arguments of a global function names it (since 6.8)."""
+
+    calls_move_packets: bool = True
+    """A tail call, and a call of a function that moves the packet, forget packet pointers (after 6.1)."""
+
+    calls_in_lock: bool = True
+    """Static functions may be called while a lock is held, and return with one (since 6.8)."""
+
+    counts_loops: bool = True
+    """The callback of bpf_loop is walked as often as the number of loops allows; in 6.1, it is even if that is 0, or no
+    number."""
+
+    field_errnos: bool = True
+    """An argument that is no lock, timer or kptr gives the errno of what is wrong; before, EACCES (check_func_arg,
+    since 6.2)."""
+
+    dynptr_again: bool = True
+    """A dynptr without a reference may be created where there is one (is_dynptr_reg_valid_uninit, since 6.3)."""
+
+    argument_tags: bool = True
+    """Arguments of global functions may have declaration tags, and may be dynptrs (since 6.8)."""
+
+    globals_when_called: bool = True
+    """A global function is verified if it is called, after the main program; before 6.8, each one is, before it."""
+
+    frame_unit: int = 16
+    """Stack frames are rounded up to a multiple of this size (round_up_stack_depth, after 6.1)."""
 
     limits_depth: bool = False
     """A chain of calls across global functions is limited to 8 (check_max_stack_depth_subprog, until 7.0)."""
@@ -233,6 +340,9 @@ class Rules:
     tail_call_returns: bool = True
     """Where a tail call may end a function, its caller is walked on from there too; before, only packet pointers were
     forgotten after a tail call (after 6.12)."""
+
+    loads_return: bool = True
+    """Where LD_ABS may end a function, its caller is walked on from there too, with 0 (since 6.13, and in 6.12.y)."""
 
     context_is_memory: bool = True
     """A helper's memory argument may be the context (mem_types, after 6.18)."""
@@ -310,7 +420,8 @@ class Rules:
     @property
     def lacks(self) -> frozenset[str]:
         """The kinds of instructions that this kernel does not have."""
-        found = (("gotox", self.has_gotox), ("acquire", self.has_acquire))
+        found = (("gotox", self.has_gotox), ("acquire", self.has_acquire), ("may_goto", self.has_may_goto),
+                 ("v4", self.has_v4))
         return frozenset(name for name, there in found if not there)
 
     @property
@@ -323,11 +434,14 @@ class Rules:
     @property
     def linking(self) -> tuple[str, ...]:
         """The operations with a constant after which a number stays linked with what it was."""
+        if not self.links_sums:
+            return ()
         return ("add", "sub") if self.links_differences else ("add",)
 
     def argument(self, at: int, counted: str = "arg#") -> str:
         """Return how a message names argument `at` (from 1), where kernels that count arguments write `counted`."""
-        return f"R{at}" if self.register_names_in_messages else f"{counted}{at - 1}"
+        first = int(self.counts_dynptrs_from_1 and counted == "arg #")
+        return f"R{at}" if self.register_names_in_messages else f"{counted}{at - 1 + first}"
 
 
 LINUX_7_2: Final = Rules()
@@ -429,6 +543,48 @@ LINUX_6_12: Final = replace(
 )
 
 
+LINUX_6_1: Final = replace(
+    LINUX_6_12,
+    version=(6, 1),
+    has_may_goto=False,
+    has_v4=False,
+    mixes_bounds=False,
+    counts_loops=False,
+    loads_return=False,
+    too_complex_is_e2big=False,
+    bars_early_end=False,
+    has_exceptions=False,
+    only_gpl_reads=False,
+    names_refused_writes=False,
+    calls_in_lock=False,
+    calls_move_packets=False,
+    names_called=False,
+    names_ranges=False,
+    shows_constant_bits=True,
+    names_zero_size=False,
+    counts_dynptrs_from_1=True,
+    ring_buffer_memory=False,
+    storage_may_sleep=False,
+    fields_at_any_depth=False,
+    trusts_pointers=False,
+    one_lock_by_address=False,
+    any_memory_is_key=False,
+    reads_grow_stack=False,
+    spills_any_number=False,
+    fills_parts=False,
+    equal_is_not_null=False,
+    objects_are_not_null=False,
+    links_sums=False,
+    links_halves=False,
+    frame_unit=32,
+    globals_when_called=False,
+    argument_tags=False,
+    dynptr_again=False,
+    field_errnos=False,
+    type_named_for_helper=False,
+)
+
+
 def by_version(*described: Rules) -> dict[tuple[int, int], Rules]:
     """Return rules by their version, the oldest first.
 
@@ -443,7 +599,7 @@ def by_version(*described: Rules) -> dict[tuple[int, int], Rules]:
     return found
 
 
-DESCRIBED: Final = by_version(LINUX_6_12, LINUX_6_18, LINUX_7_2)
+DESCRIBED: Final = by_version(LINUX_6_1, LINUX_6_12, LINUX_6_18, LINUX_7_2)
 """Every described version, the oldest first."""
 
 VERSION_NAMES: Final = tuple(f"{major}.{minor}" for major, minor in DESCRIBED)
@@ -467,4 +623,4 @@ def rules_of(version: tuple[int, int]) -> Rules:
 def rfc6_rules(rules: Rules) -> Rules:
     """Return the same kernel's rules with those of the RFC v6 (October 2022) in place of later ones."""
     return replace(rules, packet_is_context=True, elides_null_checks=False, acquired_is_trusted=True,
-                   kfuncs_trust_arguments=False)
+                   kfuncs_trust_arguments=False, fields_at_any_depth=True, trusts_pointers=True)

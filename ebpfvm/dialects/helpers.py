@@ -74,7 +74,8 @@ HELPERS: Final = OfferTable(NUMBERS, helper_named)
 
 def offered(offers: Offers) -> OfferTable[int, Helper]:
     """Return the helpers of a mainline version, by number."""
-    return OfferTable(NUMBERS, lambda name: _as_offered(helper_named(name), offers))
+    numbers = {number: name for number, name in NUMBERS.items() if number <= offers.last_helper}
+    return OfferTable(numbers, lambda name: _as_offered(helper_named(name), offers))
 
 
 def _as_offered(item: Helper, offers: Offers) -> Helper:

@@ -109,7 +109,7 @@ def kfuncs_of(name: str, offers: Offers) -> frozenset[str]:
 
 def offered(offers: Offers, rules: Rules) -> OfferTable[str, Kfunc]:
     """Return all kfuncs of a mainline version."""
-    names = BY_NAME.ordered((COMMON | _HOOKS) - offers.lacks)
+    names = BY_NAME.ordered((COMMON | _HOOKS) - offers.lacks if offers.only is None else offers.only)
     return OfferTable({name: name for name in names},
                       lambda name: _with_flags(name, _flags(kfunc_named(name), offers, rules)))
 

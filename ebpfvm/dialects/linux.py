@@ -32,5 +32,6 @@ def _linux(version: tuple[int, int]) -> Dialect:
     structs = {name: item for name, item in STRUCT_OPS.items() if name not in offers.lacks_structs}
     return Dialect("linux", rules, helpers.offered(offers), kfuncs.offered(offers, rules), maptypes.offered(offers),
                    progtypes.offered(offers), partial(kernel_types, version),
-                   partial(struct_names, version), DESTRUCTORS, offers.unmodelled,
-                   partial(kernel_names, version), kernel_config(version), struct_ops=structs)
+                   partial(struct_names, version), offers.destructors or DESTRUCTORS, offers.unmodelled,
+                   partial(kernel_names, version), kernel_config(version), struct_ops=structs,
+                   absent_ops=offers.lacks_structs)

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from ebpfvm.contract.args import Arg, ArgSpec, Ret, RetSpec
 from ebpfvm.contract.rules import DESCRIBED
-from ebpfvm.dialects.unmodelled import IN_6_12, IN_BOTH, ONLY_6_18, ONLY_7_2
+from ebpfvm.dialects.unmodelled import IN_6_1, IN_6_12, IN_BOTH, ONLY_6_18, ONLY_7_2
 from ebpfvm.errors import InternalError
 from ebpfvm.lazy_dataclasses import dataclass, field, replace
 
@@ -32,6 +32,7 @@ class Offers:
         types: suffixes of the names of the files with the types that differ from the base: "_6_18"; several if a file
             has the differences from another version. The base has none.
         lacks: modelled kernel functions that this version does not have.
+        only: the modelled kernel functions that it has, None for all but those.
         without_code: kernel functions that its types name but that cannot be called.
         unmodelled: kernel functions that it has but that are not modelled.
         fewer_kfuncs: program type -> kernel functions that it may not call.
@@ -39,6 +40,7 @@ class Offers:
         arena_kfuncs_sleep: whether the kernel functions of arenas may sleep.
         helper_args: helper -> position -> argument, where the contract differs from the declaration.
         helper_results: helper -> result, likewise.
+        last_helper: number of its last helper.
         not_for_all: helpers that only some program types have, although other versions offer them to all.
         more_helpers: program type -> helpers that only this version offers it.
         fewer_helpers: program type -> helpers that this version does not offer it.
@@ -48,21 +50,27 @@ class Offers:
         writes_context: program types that may write all fields of their context.
         lacks_types: map types and program types that this version does not have.
         lacks_structs: structs of operations that it does not have.
+        lacks_fields: program type -> fields of its context that it does not have.
+        destructors: structs that a map can own, None for those of the base.
     """
 
     types: tuple[str, ...]
     lacks: frozenset[str] = frozenset()
+    only: frozenset[str] | None = None
     without_code: frozenset[str] = frozenset()
     unmodelled: frozenset[str] = frozenset()
     kfuncs_as: Mapping[str, str]
     arena_kfuncs_sleep: bool
     helper_args: Mapping[str, Mapping[int, ArgSpec]]
     helper_results: Mapping[str, RetSpec]
+    last_helper: int = 211
     not_for_all: frozenset[str] = frozenset()
     fewer_helpers: Mapping[str, frozenset[str]] = field(default_factory=dict)
     fewer_kfuncs: Mapping[str, frozenset[str]] = field(default_factory=dict)
     lacks_types: frozenset[str] = frozenset()
     lacks_structs: frozenset[str] = frozenset()
+    lacks_fields: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    destructors: frozenset[str] | None = None
     more_helpers: Mapping[str, frozenset[str]]
     more_hook_helpers: Mapping[str, Mapping[str, frozenset[str]]]
     ctx_offsets: Mapping[str, Literal["fixed", "any"]]
@@ -156,8 +164,38 @@ LINUX_6_12: Final = replace(
     helper_args={"bpf_loop": {0: ArgSpec(Arg.SCALAR)}},
     lacks_structs=frozenset({"Qdisc_ops"}))
 
+_TASK_6_1: Final = bpf_names("""
+    get_current_ancestor_cgroup_id get_current_cgroup_id get_current_pid_tgid get_current_uid_gid
+""")
+_SOCKET_TASK: Final = _TASK_6_1 | _CLASSID | bpf_names("get_current_comm")
+_TRACE_6_1: Final = _TASK | _TASK_6_1 | _TRACE - bpf_names("copy_from_user copy_from_user_task") | bpf_names(
+    "get_ns_current_pid_tgid probe_write_user")
+LINUX_6_1: Final = replace(
+    LINUX_6_12,
+    types=("_6_12", "_6_1"),
+    only=frozenset(),
+    last_helper=209,
+    unmodelled=IN_6_1,
+    not_for_all=LINUX_6_12.not_for_all | _TASK_6_1 | bpf_names("get_ns_current_pid_tgid cgrp_storage_get "
+                                                             "cgrp_storage_delete"),
+    more_helpers={
+        "cgroup_sock_addr": _SOCKET_TASK | _SOCKOPT,
+        **dict.fromkeys(("cgroup_device", "cgroup_sysctl"), _SOCKET_TASK | bpf_names("get_retval set_retval")),
+        **dict.fromkeys(("cgroup_sockopt", "cgroup_sock"), _SOCKET_TASK),
+        **dict.fromkeys(_TRACING_TYPES, _TRACE_6_1),
+        "syscall": _TRACE_6_1 | _TRACE,
+        "lwt_seg6local": bpf_names("skb_pull_data"),
+        "sk_msg": _TASK_6_1 | _CLASSID},
+    fewer_helpers={**LINUX_6_12.fewer_helpers, **dict.fromkeys(("raw_tracepoint", "raw_tracepoint_writable"),
+                                                               bpf_names("get_attach_cookie"))},
+    helper_args={"bpf_read_branch_records": {1: ArgSpec(Arg.PTR_TO_MEM, maybe_null=True)}},
+    helper_results={"bpf_get_smp_processor_id": RetSpec(Ret.INTEGER)},
+    lacks_fields={"sock_ops": frozenset({"skb_hwtstamp"})},
+    destructors=frozenset({"nf_conn", "prog_test_ref_kfunc", "prog_test_member"}),
+    lacks_types=frozenset({"netfilter", "cgrp_storage", "arena"}))
+
 OFFERS: Final[Mapping[tuple[int, int], Offers]] = {
-    (7, 2): LINUX_7_2, (6, 18): LINUX_6_18, (6, 12): LINUX_6_12}
+    (7, 2): LINUX_7_2, (6, 18): LINUX_6_18, (6, 12): LINUX_6_12, (6, 1): LINUX_6_1}
 
 
 def check(offers: Mapping[tuple[int, int], Offers], described: Iterable[tuple[int, int]]) -> None:

@@ -158,10 +158,11 @@ def offered(offers: Offers) -> OfferTable[int, ProgType]:
 
 
 def _as_offered(item: ProgType, offers: Offers) -> ProgType:
-    writes = item.name in offers.writes_context
+    writes, lacks = item.name in offers.writes_context, offers.lacks_fields.get(item.name, frozenset())
+    fields = tuple(replace(field, write=True) for field in item.fields) if writes else item.fields
     return replace(item, helpers=helpers_of(item.name, offers), attach_helpers=hook_helpers_of(item.name, offers),
                    kfuncs=kfuncs_of(item.name, offers), ctx_offsets=offers.ctx_offsets.get(item.name, ""),
-                   fields=tuple(replace(field, write=True) for field in item.fields) if writes else item.fields)
+                   fields=tuple(field for field in fields if field.name not in lacks) if lacks else fields)
 
 
 def with_base(name: str, base: frozenset[str]) -> ProgType:

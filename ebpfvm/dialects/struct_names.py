@@ -10,6 +10,7 @@ from functools import cache
 from typing import Final
 
 from ebpfvm.dialects.kernel_types import names_by_letter
+from ebpfvm.dialects.offers import OFFERS
 
 # Structs with a destructor (register_btf_id_dtor_kfuncs); a map can own only these. nf_conn's comes with its module.
 DESTRUCTORS: Final = frozenset({"bpf_cpumask", "bpf_crypto_ctx", "cgroup", "nf_conn", "sk_buff", "task_struct"})
@@ -18,4 +19,4 @@ DESTRUCTORS: Final = frozenset({"bpf_cpumask", "bpf_crypto_ctx", "cgroup", "nf_c
 @cache
 def struct_names(version: tuple[int, int]) -> frozenset[str]:
     """Return the names of all structs of a kernel version."""
-    return DESTRUCTORS.union(names_by_letter(version)["s"])
+    return (OFFERS[version].destructors or DESTRUCTORS).union(names_by_letter(version)["s"])

@@ -66,5 +66,15 @@ _MISSING_6_12: Final = """
     bpf_cpumask_populate bpf_remove_dentry_xattr bpf_set_dentry_xattr bpf_sock_ops_enable_tx_tstamp css_rstat_flush
     css_rstat_updated
 """
+# The types of 6.1 tag no functions; these are those of the names above that it has, and the functions of conntrack.
+_NAMES_6_1: Final = """
+    bpf_ct_change_status bpf_ct_change_timeout bpf_ct_insert_entry bpf_ct_release bpf_ct_set_nat_info bpf_ct_set_status
+    bpf_ct_set_timeout bpf_fentry_test1 bpf_key_put bpf_kfunc_call_memb_release bpf_kfunc_call_test_release
+    bpf_lookup_system_key bpf_lookup_user_key bpf_modify_return_test bpf_skb_ct_alloc bpf_skb_ct_lookup
+    bpf_verify_pkcs7_signature bpf_xdp_ct_alloc bpf_xdp_ct_lookup cubictcp_acked cubictcp_cong_avoid
+    cubictcp_cwnd_event cubictcp_init cubictcp_recalc_ssthresh cubictcp_state tcp_cong_avoid_ai tcp_reno_cong_avoid
+    tcp_reno_ssthresh tcp_reno_undo_cwnd tcp_slow_start
+"""
 
 IN_6_12: Final = IN_BOTH - frozenset(_MISSING_6_12.split()) | frozenset(_NAMES_6_12.split())
+IN_6_1: Final = frozenset(_NAMES_6_1.split())

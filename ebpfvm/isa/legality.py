@@ -24,6 +24,10 @@ _ATOMIC_IMMS: Final = {code: frozenset(dict(row.fixed)["imm"] for row in rows) f
                        if c.bpf_class(code) == c.BPF_STX and c.bpf_mode(code) == c.BPF_ATOMIC}
 _ACQUIRE: Final = frozenset({c.BPF_LOAD_ACQ, c.BPF_STORE_REL})
 _NARROW_ATOMICS: Final = frozenset(c.BPF_STX | c.BPF_ATOMIC | size for size in (c.BPF_B, c.BPF_H))
+_KINDS: Final = {
+    "gotox": frozenset({_GOTOX}), "acquire": _NARROW_ATOMICS, "may_goto": frozenset({c.BPF_JMP | c.BPF_JCOND}),
+    "v4": frozenset({c.BPF_JMP32 | c.BPF_JA, c.BPF_ALU64 | c.BPF_END})}
+_OWN_NAMES: Final = {c.BPF_MOV: "MOV", c.BPF_NEG: "NEG", c.BPF_END: "END"}
 NOTHING: Final[frozenset[str]] = frozenset()
 
 
@@ -33,10 +37,9 @@ def knows_opcode(code: int, lacks: frozenset[str] = NOTHING) -> bool:
     callx never is.
 
     Args:
-        lacks: kinds of instructions that the kernel does not have: "gotox" or "acquire".
+        lacks: kinds of instructions that the kernel does not have: "gotox", "acquire", "may_goto" or "v4".
     """
-    return code in BY_CODE and code != _CALLX and (not lacks or not (
-        ("gotox" in lacks and code == _GOTOX) or ("acquire" in lacks and code in _NARROW_ATOMICS)))
+    return code in BY_CODE and code != _CALLX and not any(code in _KINDS[kind] for kind in lacks)
 
 
 def check_slot(insns: Sequence[Insn], pc: int, lacks: frozenset[str] = NOTHING) -> str | None:
@@ -46,7 +49,8 @@ def check_slot(insns: Sequence[Insn], pc: int, lacks: frozenset[str] = NOTHING) 
     unknown opcodes. All give -EINVAL.
     """
     insn = insns[pc]
-    if c.bpf_class(insn.code) == c.BPF_LDX and (c.bpf_mode(insn.code) not in (c.BPF_MEM, c.BPF_MEMSX) or insn.imm):
+    modes = (c.BPF_MEM,) if "v4" in lacks else (c.BPF_MEM, c.BPF_MEMSX)
+    if c.bpf_class(insn.code) == c.BPF_LDX and (c.bpf_mode(insn.code) not in modes or insn.imm):
         return "BPF_LDX uses reserved fields"
     if insn.is_ld_imm64:
         return _ld_imm64(insns, pc)
@@ -82,6 +86,8 @@ def check_fields(insn: Insn, lacks: frozenset[str] = NOTHING) -> str | None:
     """
     if "acquire" in lacks and insn.is_atomic and insn.imm in _ACQUIRE:
         return _bad_atomic(insn)
+    if "v4" in lacks and insn.off and c.bpf_class(insn.code) in (c.BPF_ALU, c.BPF_ALU64):
+        return f"BPF_{_OWN_NAMES.get(c.bpf_op(insn.code), 'ALU')} uses reserved fields"
     return _CHECKS[c.bpf_class(insn.code)](insn)
 
 

@@ -83,10 +83,11 @@ def prepare(program: Program, dialect: Dialect) -> Prepared:
     notes.extend(complaints(parts["maps"]))
     fields = FieldRules(dialect.rules.several_tags, dialect.rules.one_of_each)
     refused = _refusal(program.btf, fields, dialect) if program.btf is not None else ""
-    circle = owns_itself(program.btf, dialect.rules.owns_through_kptrs, fields) if program.btf is not None else ""
+    records = program.btf is not None and dialect.rules.fields_at_any_depth
+    circle = owns_itself(program.btf, dialect.rules.owns_through_kptrs, fields) if records else ""
     if circle and not refused:
         refused = f"struct {circle} could own itself, which is ELOOP: no object that owns itself would ever be freed"
-    owned = unfreeable(parts["maps"], dialect)
+    owned = unfreeable(parts["maps"], dialect) if dialect.rules.fields_at_any_depth else ""
     if owned and not refused:
         refused = f"a map would own a struct {owned}, which the kernel cannot free"
     if refused and program.type == "struct_ops":
@@ -101,7 +102,8 @@ def prepare(program: Program, dialect: Dialect) -> Prepared:
 
 def _refusal(btf: Btf, rules: FieldRules, dialect: Dialect) -> str:
     """Return why the kernel refuses an object's types, "" if it does not."""
-    return _well_formed(btf) or _local_structs(btf, rules, dialect.struct_names, dialect.destructors)
+    names = dialect.struct_names if dialect.rules.fields_at_any_depth else None
+    return _well_formed(btf) or _local_structs(btf, rules, names, dialect.destructors)
 
 
 @lru_cache(maxsize=64)

@@ -142,7 +142,8 @@ class Moment:
         # A kernel that finds out during the walk what is read of the stack prunes by that; the kept states were cleaned
         # by the pass before the walk, which takes more for read.
         self.stack_known = exact or self.kernel.dialect.rules.stack_liveness == "static"
-        self.arithmetic = arithmetic_of(self.kernel.dialect.rules.circular_numbers, self.kernel.dialect.rules.coarse)
+        self.arithmetic = arithmetic_of(self.kernel.dialect.rules.circular_numbers, self.kernel.dialect.rules.coarse,
+                                        mixed=self.kernel.dialect.rules.mixes_bounds)
 
     def outside(self, state: State) -> str:
         """Return what lies outside of `state`; "" if everything is inside."""

@@ -114,7 +114,7 @@ class _Run:
         self._load_rights()
         env.maps = resolve.maps_of(program, env.dialect)
         check_btf.early(program)
-        slot = exceptions.callback_slot(program)
+        slot = exceptions.callback_slot(program) if env.rules.has_exceptions else 0
         env.subprogs, env.kfuncs = subprogs.find(program, env.dialect, env.caps, slot)
         env.exception_cb = next(item.index for item in env.subprogs if item.start == slot)
         for item in env.subprogs:
@@ -139,8 +139,11 @@ class _Run:
             on_walk = WalkLiveness(env, flow, self.log)
         facts = Facts(marks, live, cfg.loops(env, flow.after))
         self.explorer = Explorer(env, facts, self.log, on_walk, self.observe, self.recorder)
+        if not env.rules.globals_when_called:
+            self._globals(self.explorer)
         self._main(self.explorer)
-        self._globals(self.explorer)
+        if env.rules.globals_when_called:
+            self._globals(self.explorer)
         self._after(self.explorer.walk.found)
 
     def _flow(self, marks: Cfg) -> ControlFlow:
@@ -203,9 +206,11 @@ class _Run:
                     self.log.line(text)
 
     def _globals(self, explorer: Explorer) -> None:
-        """Verify each global function that is called, separately."""
+        """Verify each global function that is called, separately; or all, before anything is called."""
         done: set[int] = set()
         called = explorer.walk.found.called
+        if not self.env.rules.globals_when_called:
+            called = {item.index for item in self.env.subprogs if item.index and item.is_global}
         if self.env.exception_cb:
             called.add(self.env.exception_cb)
         while True:
@@ -249,10 +254,13 @@ class _Run:
         pc = refuse.pc if refuse.pc is not None else self.walk.pc if self.walk is not None else None
         if refuse.source and pc is not None:
             self.log.source(pc, "; ")
+        lines = refuse.lines
+        if not self.env.rules.ring_buffer_memory:
+            lines = tuple(text.replace("ringbuf_mem", "alloc_mem") for text in lines)
         if self.log.level:
-            self.log.refusal(refuse.lines, refuse.open_end)
+            self.log.refusal(lines, refuse.open_end)
         self._statistics(False)
-        message = "\n".join(text for text in refuse.lines if not text.startswith(("cur state:", "old state:")))
+        message = "\n".join(text for text in lines if not text.startswith(("cur state:", "old state:")))
         # Some checks examine the program as a whole.
         line = self.program.line_at(pc) if pc is not None else None
         return Verdict(False, refuse.errno, message, self.log.text(), self.walk.processed if self.walk else 0,

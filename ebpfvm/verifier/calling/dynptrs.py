@@ -98,6 +98,8 @@ def prepare(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:
     index = slot_of(w, reg, "Dynptr has to be an uninitialized dynptr")
     frame = w.state.frames[reg.what]
     if any(DYN in frame.stack[i].types for i in (index, index - 1) if i in frame.stack):
+        if not w.env.rules.dynptr_again:
+            raise Refuse(p.DYNPTR_ARGUMENT, EINVAL, "Dynptr has to be an uninitialized dynptr")
         dynptr_slots.destroy(w, frame, index)
         dynptr_slots.destroy(w, frame, index - 1)
     call.dynptr_at, call.uninit = at, True

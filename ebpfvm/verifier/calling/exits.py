@@ -24,6 +24,8 @@ END = -1
 def step(w: Walk) -> int:
     """Execute the exit instruction."""
     inner = len(w.state.frames) > 1
+    if w.state.locks and not w.env.rules.calls_in_lock:
+        raise Refuse(p.OPEN_REGION, EINVAL, "bpf_spin_unlock is missing")
     references.check_leaks(w, "BPF_EXIT instruction in main prog", _returned(w), regions=not inner)
     if inner:
         return frames.leave(w)
@@ -111,4 +113,4 @@ def _number(w: Walk, number: int, allowed: tuple[int, int], when: str) -> None:
     if r0.type != SCALAR:
         raise Refuse(p.RETURN_RANGE, EINVAL, f"{when} the register R{number} is not a known value ({show.type_of(r0)})")
     w.precise(number)
-    frames.check_range(r0, allowed, when, number=number)
+    frames.check_range(w, r0, allowed, when, number=number)

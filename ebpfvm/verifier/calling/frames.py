@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.errnos import E2BIG, EACCES, EINVAL
-from ebpfvm.ints import S64_MAX, S64_MIN
+from ebpfvm.ints import S64_MAX, S64_MIN, U64_MAX
 from ebpfvm.verifier.calling import global_funcs
+from ebpfvm.verifier.domain import tnum
 from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import references
 from ebpfvm.verifier.machine import regs as r
@@ -37,6 +38,8 @@ def build_call(w: Walk, pc: int, insn: Insn) -> Step:
     assert subprog is not None
 
     def step(w: Walk) -> int:
+        if w.state.locks and not w.env.rules.calls_in_lock:
+            raise Refuse(p.LOCK_HELD, EINVAL, "function calls are not allowed while holding a lock")
         if subprog.is_global:
             return _global(w, pc, subprog)
         caller = w.frame
@@ -62,14 +65,14 @@ def _global(w: Walk, pc: int, subprog: Subprog) -> int:
                      "use static function instead")
     if problem is not None:
         raise Refuse(problem.property, problem.errno,
-                     *problem.lines, f"Caller passes invalid args into func#{subprog.index} "
-                                                    f"('{subprog.name}')", reg=problem.reg)
+                     *problem.lines, f"Caller passes invalid args into func#{subprog.index}"
+                     + f" ('{subprog.name}')" * w.env.rules.names_called, reg=problem.reg)
     if w.log.on:
         w.log.note(f"Func#{subprog.index} ('{subprog.name}') is global and assumed valid.")
     thrower = exceptions.throws(w.env, subprog) if w.env.rules.throwing_call_may_not_leak else None
     if thrower is not None:
         references.check_leaks(w, thrower.name, any_frame=True)
-    if packet_changes.changes(w.env, subprog):
+    if w.env.rules.calls_move_packets and packet_changes.changes(w.env, subprog):
         packet_pointers.forget(w.state)
     w.found.called.add(subprog.index)
     w.clobber(w.frame)
@@ -185,7 +188,7 @@ def leave(w: Walk) -> int:
             raise Refuse(p.RETURN_RANGE, EACCES, "R0 not a scalar value")
         w.precise(0)
         assert callee.callback_range is not None
-        check_range(r0, callee.callback_range, "At callback return")
+        check_range(w, r0, callee.callback_range, "At callback return")
         after = callee.callsite
     else:
         caller.regs[0] = r0
@@ -201,6 +204,15 @@ def leave(w: Walk) -> int:
     if callee.cb:
         w.kept.widen(w.state, after)
     return after
+
+
+def _check_bits(r0: Reg, allowed: tnum.Tnum, when: str) -> None:
+    """Check the bits of R0, as kernels do that do not look at its bounds."""
+    value, mask = r0.num[:2]
+    if not tnum.in_(allowed, (value, mask)):
+        found = "unknown scalar value" if mask == U64_MAX else f"value ({value:#x}; {mask:#x})"
+        raise Refuse(p.RETURN_RANGE, EINVAL, f"{when} the register R0 has {found} should have been in "
+                                             f"({allowed[0]:#x}; {allowed[1]:#x})")
 
 
 def may_leave(w: Walk, after: int, result: Reg, moved: bool = False) -> int:
@@ -222,9 +234,12 @@ def may_leave(w: Walk, after: int, result: Reg, moved: bool = False) -> int:
     return leave(w)
 
 
-def check_range(r0: Reg, allowed: tuple[int, int], when: str, bits32: bool = False, number: int = 0) -> None:
+def check_range(w: Walk, r0: Reg, allowed: tuple[int, int], when: str, bits32: bool = False, number: int = 0) -> None:
     """Check that R0 lies in a range, or report where it lies (verbose_invalid_scalar)."""
     num = r0.num
+    if not w.env.rules.names_ranges:
+        _check_bits(r0, tnum.range_(*allowed), when)
+        return
     low, high = (num.s32_min, num.s32_max) if bits32 else (num.smin, num.smax)
     if low >= allowed[0] and high <= allowed[1]:
         return

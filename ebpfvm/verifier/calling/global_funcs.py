@@ -109,7 +109,8 @@ def returns_void(w: Walk, subprog: Subprog) -> bool:
 
 
 def _argument(w: Walk, btf: Btf, subprog: Subprog, at: int, type_id: int) -> Argument:
-    tags = {tag.removeprefix("arg:") for tag in btf.decl_tags(subprog.type_id, at) if tag.startswith("arg:")}
+    known = w.env.rules.argument_tags
+    tags = {tag.removeprefix("arg:") for tag in btf.decl_tags(subprog.type_id, at) if known and tag.startswith("arg:")}
     found = btf.resolved(type_id)
     if tags - set(TAGS):
         raise Refuse(p.GLOBAL_FUNCTION_PROTOTYPE, EOPNOTSUPP, f"arg#{at} has unsupported set of tags")
@@ -127,7 +128,7 @@ def _argument(w: Walk, btf: Btf, subprog: Subprog, at: int, type_id: int) -> Arg
             raise Refuse(p.GLOBAL_FUNCTION_PROTOTYPE, EINVAL, f"arg#{at} has invalid combination of tags")
         return Argument("ctx")
     target = btf.resolved(found.type)
-    if isinstance(target, Struct) and target.name == "bpf_dynptr":
+    if known and isinstance(target, Struct) and target.name == "bpf_dynptr":
         if tags:
             raise Refuse(p.GLOBAL_FUNCTION_PROTOTYPE, EINVAL, f"arg#{at} has invalid combination of tags")
         return Argument("dynptr")

@@ -22,10 +22,12 @@ from ebpfvm.verifier.values.alu import unreadable
 
 if TYPE_CHECKING:
     from ebpfvm.contract.args import ArgSpec
+    from ebpfvm.contract.rules import Rules
     from ebpfvm.verifier.calling.call_meta import Call
     from ebpfvm.verifier.machine.walk import Walk
 
 _MEM = (r.STACK, r.PKT, r.PKT_META, r.MAP_KEY, r.MAP_VALUE, r.MEM, r.MEM | r.RINGBUF, r.BUF, r.BTF_ID | r.TRUSTED)
+_FIELDS = (Arg.PTR_TO_SPIN_LOCK, Arg.PTR_TO_TIMER, Arg.KPTR_XCHG_DEST)
 _BTF = (r.BTF_ID, r.BTF_ID | r.TRUSTED, r.BTF_ID | r.RCU)
 _SCALAR = (SCALAR,)
 # Argument kind -> register types that fit, in the order of the message.
@@ -47,8 +49,17 @@ COMPATIBLE: dict[Arg, tuple[int, ...]] = {
 }
 ANY_OFFSET = frozenset({r.STACK, r.PKT, r.PKT_META, r.MAP_KEY, r.MAP_VALUE, r.MEM, r.MEM | r.RDONLY,
                          r.MEM | r.RINGBUF, r.BUF, r.BUF | r.RDONLY, r.ARENA, SCALAR})
+_SINCE_TRUST = r.TRUSTED | r.RCU | r.ALLOC  # flags that came with trusted pointers
 # Pointers to kernel objects that may only be passed unmodified; others may point at any member.
 _NEVER_MOVED = r.MAYBE_NULL | r.UNTRUSTED | r.PERCPU | r.USER
+
+
+def fitting(rules: Rules, spec: ArgSpec) -> tuple[int, ...]:
+    """Return the types of registers that fit an argument, in the order of the message."""
+    fits = COMPATIBLE[spec.kind]
+    if fits is _MEM and not rules.any_memory_is_key and (spec.kind is not Arg.PTR_TO_MEM or spec.aligned):
+        return _MEM[:5]
+    return fits if rules.trusts_pointers else tuple(item for item in fits if not item & _SINCE_TRUST)
 
 
 class HelperArgument(NamedTuple):
@@ -92,8 +103,14 @@ def check(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None) -
             raise Refuse(p.AMBIGUOUS_REFERENCE, EACCES, text)
         call.ref = reg.ref
     handler = _HANDLERS.get(spec.kind)
-    if handler is not None:
+    if handler is None:
+        return
+    try:
         handler(w, call, HelperArgument(at, spec, before, reg))
+    except Refuse as refused:
+        if w.env.rules.field_errnos or spec.kind not in _FIELDS:
+            raise
+        raise Refuse(refused.property, EACCES, *refused.lines) from refused
 
 
 def _as_map_has_it(call: Call, spec: ArgSpec) -> ArgSpec:
@@ -132,13 +149,13 @@ def _typed(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> Reg:
     xchg = call.helper.role == "kptr_xchg"
     if xchg and at == 2 and type & r.ALLOC:
         type &= ~(r.ALLOC | r.PERCPU)
-    fits = COMPATIBLE[spec.kind]
+    fits = fitting(w.env.rules, spec)
     if spec.kind is Arg.PTR_TO_CTX and w.env.prog_type.ctx == "sch_bpf_ctx":
         fits = _qdisc_context(w, call)
         if type == r.BTF_ID | r.TRUSTED and type in fits and reg.what.name == "sk_buff":
             return reg
     if spec.kind is Arg.PTR_TO_MAP_VALUE and call.map is not None and call.map.type.gives == "socket":
-        fits = COMPATIBLE[Arg.PTR_TO_BTF_ID_SOCK_COMMON]
+        fits = fitting(w.env.rules, replace(spec, kind=Arg.PTR_TO_BTF_ID_SOCK_COMMON))
     if spec.kind is Arg.KPTR_XCHG_DEST and not w.env.rules.kptr_xchg_into_borrowed:
         fits = fits[:2]
     if fits is _MEM and w.env.rules.context_is_memory:
@@ -148,7 +165,7 @@ def _typed(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> Reg:
         raise Refuse(p.ARGUMENT_TYPE, EACCES, f"R{at} type={type_name(reg.type)} expected={names}")
     if reg.type & r.BASE != r.BTF_ID:
         return reg
-    if fits[:9] == _MEM:
+    if fits[:5] == _MEM[:5]:
         if not spec.rdonly:
             raise Refuse(p.READ_ONLY_MEMORY, EACCES,
                          f"{call.helper.name}() may write into memory pointed by R{at} "
@@ -241,7 +258,11 @@ def sized(w: Walk, reg: Reg, at: int, use: Use, call: Call | None = None) -> Non
     if num.smin < 0:
         raise Refuse(p.SIZE_ARGUMENT, EACCES, f"R{at} min value is negative, either use unsigned or 'var &= const'",
                      reg=at)
-    if not num.umin and not use.zero_ok:
+    if not num.umin and not w.env.rules.names_zero_size:
+        buffer = w.regs[at - 1]
+        assert buffer is not None
+        memory(w, Access(buffer, at - 1, 0, 0), use, call)
+    elif not num.umin and not use.zero_ok:
         raise Refuse(p.ZERO_SIZE, EACCES, f"R{at} invalid zero-sized read: u64=[{num.umin},{num.umax}]", reg=at)
     if num.umax >= 1 << 29:
         raise Refuse(p.SIZE_ARGUMENT, EACCES,

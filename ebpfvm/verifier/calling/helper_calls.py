@@ -9,7 +9,7 @@ from ebpfvm.contract.format_strings import wanted
 from ebpfvm.contract.offer_table import key_of
 from ebpfvm.contract.roles import HelperRole, complete
 from ebpfvm.errnos import EACCES, EFAULT, EINVAL, ENOTSUPP
-from ebpfvm.ints import S32_MAX
+from ebpfvm.ints import S32_MAX, U64_MAX
 from ebpfvm.verifier.calling import dynptrs, frames, helper_args
 from ebpfvm.verifier.calling.call_meta import Call
 from ebpfvm.verifier.domain.num import Num
@@ -46,19 +46,21 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
         offered = None  # bpf_base_func_proto offers it only with the capability
     poison = env.program.poisoned.get(pc)
     after = pc + 1
+    refused = "program of this type cannot use helper" if env.rules.type_named_for_helper else "unknown func"
     leaves = general is not None and general.role == "tail_call" and env.rules.tail_call_returns
 
     def step(w: Walk) -> int:
-        if w.state.locks and (general is None or not general.in_lock):
+        if w.state.locks and (general is None or not general.in_lock
+                              or (general.role != "unlock" and not env.rules.calls_in_lock)):
             raise Refuse(p.LOCK_HELD, EINVAL, "function calls are not allowed while holding a lock")
         if not number:
-            raise Refuse(p.HELPER_NOT_ALLOWED, EINVAL, "program of this type cannot use helper bpf_unspec#0")
+            raise Refuse(p.HELPER_NOT_ALLOWED, EINVAL, f"{refused} bpf_unspec#0")
         if general is None:
             if poison is not None:
                 raise Refuse(p.UNKNOWN_HELPER, EINVAL, poison.reason) if poison.modelled else unsupported(poison.reason)
             raise Refuse(p.UNKNOWN_HELPER, EINVAL, f"invalid func {name}#{number}")
         if offered is None:
-            raise Refuse(p.HELPER_NOT_ALLOWED, EINVAL, f"program of this type cannot use helper {name}#{number}")
+            raise Refuse(p.HELPER_NOT_ALLOWED, EINVAL, f"{refused} {name}#{number}")
         if offered.gpl_only and not env.gpl:
             raise Refuse(p.GPL_ONLY, EINVAL, "cannot call GPL-restricted function from non-GPL compatible program")
         if offered.barred:
@@ -113,7 +115,8 @@ def call(w: Walk, helper: Helper, number: int) -> None:
     # A write through a dynptr of a packet may need to make it linear or private first.
     written = helper.role == "dynptr_write" and made.dynptr is not None and made.dynptr.kind in ("skb", "skb_meta")
     # A tail call returns only if it fails, and then the packet has not moved; `may_leave` pushes the other path.
-    if (helper.changes_packet and not (helper.in_engine and w.env.rules.tail_call_returns)) or written:
+    stays = helper.in_engine and (w.env.rules.tail_call_returns or not w.env.rules.calls_move_packets)
+    if (helper.changes_packet and not stays) or written:
         packet_pointers.forget(w.state)
 
 
@@ -126,7 +129,7 @@ def _within(w: Walk, helper: Helper, at: int, allowed: tuple[int, int]) -> None:
     if w.env.program.attach_type == "cgroup_getsockopt":  # the kernel checks the value after the run
         return
     w.precise(at)
-    frames.check_range(reg, allowed, f"At {helper.name}", bits32=True, number=at)
+    frames.check_range(w, reg, allowed, f"At {helper.name}", bits32=True, number=at)
 
 
 def _function_known(w: Walk, helper: Helper, number: int) -> None:
@@ -214,11 +217,14 @@ def _loop(w: Walk, made: Call) -> None:
     _inlined(w, made.subprog)
     count = w.regs[1]
     assert count is not None
-    if count.type != SCALAR:
+    counts = w.env.rules.counts_loops
+    if count.type != SCALAR and counts:
         raise Refuse(p.VERIFIER_BUG, EFAULT,
                      "verifier bug: backtracking misuse")  # 6.18 accepts any value here and fails later
-    w.precise(1)
-    if w.frame.callback_depth < count.num.umax:
+    if count.type == SCALAR:
+        w.precise(1)
+    most = count.num.umax if count.type == SCALAR else U64_MAX
+    if w.frame.callback_depth < (most if counts else max(most, 1)):
         frames.push_callback(w, made.subprog, frames.loop_callback)
     else:
         w.frame.callback_depth = 0
@@ -309,7 +315,8 @@ def _pointed_to(w: Walk, made: Call, first: Reg | None) -> tuple[int, object, in
     """Return base type, object and flags of the pointer that a helper returns; `first` was its first argument."""
     ret, kind = made.helper.ret, made.helper.ret.kind
     flags = r.MAYBE_NULL if ret.maybe_null else 0
-    flags |= (r.RDONLY if ret.rdonly else 0) | (r.RINGBUF if ret.ringbuf else 0) | (r.TRUSTED if ret.trusted else 0)
+    flags |= (r.RDONLY if ret.rdonly else 0) | (r.RINGBUF if ret.ringbuf else 0) | (
+        r.TRUSTED if ret.trusted and w.env.rules.trusts_pointers else 0)
     if kind is Ret.PTR_TO_MAP_VALUE:
         assert made.map is not None
         if made.helper.map_op == "lookup" and 0 <= made.const_key < made.map.max_entries:

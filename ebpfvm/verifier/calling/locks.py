@@ -58,8 +58,8 @@ def spin(w: Walk, reg: Reg, at: int, lock: bool, name: str, holds: str = "lock")
         raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"{what} has no valid {name}_lock")
     off = reg.off + reg.num.smin
     if field.off != off:
-        raise Refuse(p.FIELD_ARGUMENT, EINVAL,
-                     f"off {off} doesn't point to 'struct {name}_lock' that is at {field.off}")
+        where = f" that is at {field.off}" if w.env.rules.fields_at_any_depth else ""
+        raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"off {off} doesn't point to 'struct {name}_lock'{where}")
     (_take if lock else _give)(w, reg, owner_of(reg), name, holds)
 
 
@@ -107,6 +107,9 @@ def map_field(reg: Reg, at: int, kind: str, struct: str) -> None:
 
 def kptr_dest(w: Walk, call: Call, reg: Reg, at: int) -> None:
     """Check the slot of bpf_kptr_xchg (process_kptr_func)."""
+    if not w.env.rules.fields_at_any_depth:
+        _first_kptr(w, call, reg, at)
+        return
     if reg.type & r.BASE == r.MAP_VALUE:
         used = reg.what
         if used.spec.btf is None:
@@ -120,6 +123,25 @@ def kptr_dest(w: Walk, call: Call, reg: Reg, at: int) -> None:
     if reg.num.mask:
         raise Refuse(p.FIELD_ARGUMENT, EINVAL,
                      f"R{at} doesn't have constant offset. kptr has to be at the constant offset")
+    _exchanged(w, call, reg)
+
+
+def _first_kptr(w: Walk, call: Call, reg: Reg, at: int) -> None:
+    """Check the slot in a map value as kernels before 6.2 do, which look at the offset first."""
+    used = reg.what
+    if reg.num.mask:
+        raise Refuse(p.FIELD_ARGUMENT, EINVAL,
+                     f"R{at} doesn't have constant offset. kptr has to be at the constant offset")
+    if used.spec.btf is None:
+        raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"map '{used.name}' has to have BTF in order to use bpf_kptr_xchg")
+    if not any(item.is_kptr for item in used.fields):
+        raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"map '{used.name}' has no valid kptr")
+    call.map, call.map_uid = used, reg.aux
+    _exchanged(w, call, reg)
+
+
+def _exchanged(w: Walk, call: Call, reg: Reg) -> None:
+    """Find the kptr that a call exchanges."""
     off = reg.off + reg.num.smin
     field = next((item for item in fields_of(reg) if item.is_kptr and item.off == off), None)
     if field is None:

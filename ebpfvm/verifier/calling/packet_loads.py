@@ -44,6 +44,6 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
             raise Refuse(p.NOT_IN_CALLBACK, EINVAL, "cannot use BPF_LD_[ABS|IND] within callback")
         w.clobber(w.frame)
         regs[0] = UNKNOWN_SCALAR
-        return frames.may_leave(w, pc + 1, known(0))
+        return frames.may_leave(w, pc + 1, known(0)) if w.env.rules.loads_return else pc + 1
     return step
 

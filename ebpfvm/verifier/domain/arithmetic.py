@@ -19,6 +19,7 @@ from ebpfvm.verifier.domain import (
     circular_cast,
     coarse_intervals,
     divide,
+    early_intervals,
     interval_alu,
     interval_assume,
     interval_cast,
@@ -214,6 +215,28 @@ def _intervals(coarse: frozenset[str] = frozenset()) -> Arithmetic:
         remembered(interval_alu.pointer_add), remembered(interval_alu.pointer_sub), within_intervals)
 
 
+def _early(coarse: frozenset[str]) -> Arithmetic:
+    """Return the tables of Linux 6.1."""
+    early = early_intervals
+    branch = {key: remembered(early_intervals.branch_of(*key)) for key in PREDICT}
+    return Arithmetic(
+        False, _alu(early.ALU), _unary(interval_alu.UNARY | interval_cast.UNARY | early.UNARY
+                                       | coarse_intervals.unary(coarse)), branch,
+        {key: _with_itself(made) for key, made in branch.items()}, early.ASSUME, remembered_with_size(early.cast),
+        interval_cast.sext64, early.s32_range, within_intervals, early.again, _no_fork,
+        remembered(early.pointer_add), remembered(early.pointer_sub), within_intervals)
+
+
+def _with_itself(branch: Branch) -> Itself:
+    """Return the comparison of a register with itself, as if it were two."""
+    return lambda a: branch(a, a)
+
+
+def _no_fork(num: Num) -> tuple[Num, Num] | None:
+    """Return None: kernels before 7.0 do not split numbers that are 0 or -1."""
+    return None
+
+
 def _circles() -> Arithmetic:
     """Return the tables of Linux 7.2."""
     assume = circular_assume.ASSUME
@@ -266,14 +289,18 @@ CIRCLES: Final = _circles()
 
 
 _coarse = cache(_intervals)
+_earlier = cache(_early)
 
 
-def arithmetic_of(circular: bool, coarse: frozenset[str] = frozenset()) -> Arithmetic:
+def arithmetic_of(circular: bool, coarse: frozenset[str] = frozenset(), *, mixed: bool = True) -> Arithmetic:
     """Return the arithmetic of kernels whose ranges are circular (`Rules.circular_numbers`) or not.
 
     Args:
         coarse: operations whose results the kernel does not track (`Rules.coarse`).
+        mixed: whether all parts of a number refine each other (`Rules.mixes_bounds`).
     """
+    if not mixed:
+        return _earlier(coarse)
     if circular:
         return CIRCLES
     return _coarse(coarse) if coarse else INTERVALS

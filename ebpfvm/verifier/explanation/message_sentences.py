@@ -181,6 +181,9 @@ _SENTENCES: Final[dict[p.Property, tuple[tuple[str, str], ...]]] = {
         (r"off (-?\d+) doesn't point to '(.+?)' that is at (\d+)",
          "The pointer leads to offset {0}, and the {1} is at offset {2}.")),
     p.UNSUPPORTED_MEMBER: (
+        (r"struct_ops init_kern: struct bpf_struct_ops_Qdisc_ops",
+         "libbpf refuses the object, because this kernel has no qdiscs of programs; Linux has had them since 6.16."),
+        (r"struct_ops init_kern", "libbpf refuses the object, because no program can fill this struct in this kernel."),
         (r"isn't referenced anywhere",
          "libbpf refuses the object, because no member of a variable in SEC(\".struct_ops\") names this program. Add "
          "the member, as in .enqueue = (void *)my_enqueue, or remove the program."),

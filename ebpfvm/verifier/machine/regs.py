@@ -138,12 +138,18 @@ def type_name(type: int) -> str:
     return "".join(text for flag, text in _PREFIXES if type & flag) + _BASES.get(base, "?") + postfix
 
 
-def not_null(reg: Reg) -> bool:
-    """Return whether a pointer is certainly not NULL (reg_not_null)."""
+def not_null(reg: Reg, objects: bool = True) -> bool:
+    """Return whether a pointer is certainly not NULL (reg_not_null).
+
+    Args:
+        objects: whether any existing object counts (`Rules.objects_are_not_null`).
+    """
     type = reg.type
     if type & MAYBE_NULL:
         return False
     base = type & BASE
+    if not objects:
+        return base in (SOCKET, TCP_SOCK, MAP_VALUE, MAP_KEY, SOCK_COMMON)
     if base == BTF_ID:
         return is_trusted(reg)
     if base == MEM:

@@ -64,6 +64,10 @@ def special_fields(spec: MapSpec, dialect: Dialect, kind: MapType) -> tuple[Spec
     """
     if spec.btf is None or not spec.value_type:
         return ()
+    if not dialect.rules.fields_at_any_depth:
+        from ebpfvm.btf.first_fields import first_fields
+        found = first_fields(spec.btf, spec.value_type, dialect.has_struct, dialect.destructors.__contains__)
+        return tuple(_special(item, spec.btf, local=False) for item in found)
     fields = record_of(spec.btf, spec.value_type).fields
     return tuple(_special(item, spec.btf, local=False) for item in fields)
 

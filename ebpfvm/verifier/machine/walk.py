@@ -114,7 +114,8 @@ class Walk:
         self.facts = facts
         self.found = Findings()
         self.log = log
-        self.arithmetic = arithmetic_of(env.rules.circular_numbers, env.rules.coarse)
+        self.arithmetic = arithmetic_of(env.rules.circular_numbers, env.rules.coarse,
+                                        mixed=env.rules.mixes_bounds)
         self.marks = marks
         self.scratched = Scratched()
         self.pending: list[tuple[State, int, int, int]] = []

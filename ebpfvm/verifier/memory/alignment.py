@@ -36,6 +36,8 @@ def aligned(w: Walk, to: Access, strict: bool = False) -> None:
         return
     one_offset = w.env.rules.offset_in_var_off
     variable = show.tnum(num.value, num.mask) if one_offset or num.mask else unum(num.value & U64_MAX)
+    if w.env.rules.shows_constant_bits:
+        variable = f"({num.value & U64_MAX:#x}; {num.mask:#x})"
     if base in r.PKT_TYPES:
         sum_ = tnum.add((num.value, num.mask), (fixed + 2 & U64_MAX, 0))
         if not tnum.is_aligned(sum_, size):

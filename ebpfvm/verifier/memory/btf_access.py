@@ -39,6 +39,8 @@ def struct_of(w: Walk, field: Special) -> StructType:
 def loaded_kptr(w: Walk, field: Special) -> Reg:
     """Return the value of a kptr that is loaded from a map value (btf_ld_kptr_type)."""
     target = struct_of(w, field)
+    if not w.env.rules.trusts_pointers:
+        return pointer(r.BTF_ID | r.MAYBE_NULL | r.UNTRUSTED, target, id=w.new_id())
     local = target.btf is not None
     type = r.BTF_ID | r.MAYBE_NULL
     if field.kind == "kptr_percpu":
@@ -110,7 +112,7 @@ def load(w: Walk, to: Access) -> Reg:
     if view is not None:
         return _load_packet_field(w, view, to)
     if reg.what.btf is None:
-        if not w.env.gpl:
+        if not w.env.gpl and w.env.rules.only_gpl_reads:
             raise Refuse(p.GPL_ONLY, EINVAL,
                          f"Cannot access kernel 'struct {reg.what.name}' from non-GPL compatible program")
         return struct_walk.load(w, to._replace(off=_position(w, to)))

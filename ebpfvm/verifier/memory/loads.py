@@ -11,7 +11,7 @@ from ebpfvm.isa import codes as c
 from ebpfvm.isa.insn import imm64
 from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
-from ebpfvm.verifier.machine.regs import known, pointer
+from ebpfvm.verifier.machine.regs import known, pointer, with_id
 from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.memory import ksyms
 from ebpfvm.verifier.values.alu import READ_ONLY
@@ -19,6 +19,7 @@ from ebpfvm.verifier.values.alu import READ_ONLY
 if TYPE_CHECKING:
 
     from ebpfvm.isa.insn import Insn
+    from ebpfvm.verifier.machine.regs import Reg
     from ebpfvm.verifier.machine.walk import Step, Walk
 
 
@@ -48,11 +49,23 @@ def _immediate(w: Walk, pc: int, insn: Insn) -> Step:
             value = pointer(r.MAP_PTR, used)
         else:
             value = pointer(r.MAP_VALUE, used, off=high.imm & U32_MAX)
+            if used.field_of("spin_lock") and not w.env.rules.one_lock_by_address:
+                return _own_lock(dst, value, after)
 
     def step(w: Walk) -> int:
         if dst == 10:
             raise Refuse(p.FRAME_POINTER, EACCES, READ_ONLY)
         w.regs[dst] = value
+        return after
+    return step
+
+
+def _own_lock(dst: int, value: Reg, after: int) -> Step:
+    """Return the step that loads the address of a value whose lock is another one each time."""
+    def step(w: Walk) -> int:
+        if dst == 10:
+            raise Refuse(p.FRAME_POINTER, EACCES, READ_ONLY)
+        w.regs[dst] = with_id(value, w.new_id())
         return after
     return step
 

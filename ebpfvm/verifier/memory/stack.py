@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
-from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, known
+from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, is_null, known
 from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.machine.state import (
     ALL_SPILL,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.memory.uses import Access, Use
 
 _UNSPILLABLE = (SCALAR, r.DYNPTR)
+_OUTSIDE = Slot(bytes([ITER] * 8))  # what nobody may read
 _SPECIAL = (SPILL, DYN, ITER, IRQ)
 
 
@@ -56,17 +57,19 @@ def within_bounds(w: Walk, to: Access, verb: str) -> tuple[int, int]:
         if num.smax >= MAX_VAR_OFF or num.smin <= -MAX_VAR_OFF:
             raise Refuse(p.STACK_BOUNDS, EACCES, f"invalid unbounded variable-offset{verb} stack R{number}")
         low, high = num.smin + off, num.smax + off + size
-    if -512 <= low <= -1 and high <= 0:
-        frame = w.state.frames[reg.what]
-        if -low > frame.allocated:
+    frame, grows = w.state.frames[reg.what], w.env.rules.reads_grow_stack
+    lowest = -frame.allocated if verb == " read from" and not grows else -512
+    if lowest <= low <= -1 and high <= 0:
+        if -low > frame.allocated and (grows or verb == " write to"):
             w.deepen(frame, -low)
         return low, high
-    errno = EINVAL if -512 <= low <= -1 else EACCES
+    errno = EINVAL if lowest <= low <= -1 else EACCES
     if not num.mask:
         raise Refuse(p.STACK_BOUNDS, errno, f"invalid{verb} stack R{number} off={low} size={size}")
+    fixed = f" off={off}" if grows else ""
     raise Refuse(p.STACK_BOUNDS, errno,
                  f"invalid variable-offset{verb} stack R{number} var_off="
-                 f"{show.tnum(num.value, num.mask)} off={off} size={size}")
+                 f"{show.tnum(num.value, num.mask)}{fixed} size={size}")
 
 
 def flags(frame: int, slot: int) -> int:
@@ -103,14 +106,18 @@ def _write_fixed(w: Walk, frame: Frame, span: tuple[int, int], value: Reg | None
     w.scratched.slot(index)
     if size == 8:
         w.stack_written(frame, 1 << index)
-    if value is not None and not off & 7 and value.type == SCALAR:
-        if size == 8 or value.num.umax >> size * 8 == 0:
+    rules = w.env.rules
+    if value is not None and not off & 7 and value.type == SCALAR and (rules.spills_any_number or _bounded(value)):
+        if not rules.spills_any_number:
+            if size < 8 and value.num.umax >> size * 8 and value.id:
+                value = Reg(SCALAR, value.num)
+        elif size == 8 or value.num.umax >> size * 8 == 0:
             if source >= 0:
                 value = give_id(w, value)
                 w.regs[source] = value
         elif value.id:
             value = Reg(SCALAR, value.num)
-        stack[index] = _spilled(old, value, size)
+        stack[index] = _spilled(old, value, size, rules.spills_any_number)
         w.remember(flags(frame.no, index))
         return
     if value is not None and value.type & r.BASE not in _UNSPILLABLE:
@@ -130,13 +137,18 @@ def _write_fixed(w: Walk, frame: Frame, span: tuple[int, int], value: Reg | None
     stack[index] = put_bytes(old, -off - 1, size, byte)
 
 
-def _spilled(old: Slot, value: Reg, size: int) -> Slot:
+def _bounded(value: Reg) -> bool:
+    """Return whether anything but 0 is known of a number (register_is_bounded, and not register_is_null)."""
+    return value.num[:10] != UNKNOWN_SCALAR.num[:10] and not is_null(value)
+
+
+def _spilled(old: Slot, value: Reg, size: int, keeps_zeros: bool) -> Slot:
     if size == 8:
         return Slot(ALL_SPILL, value)
     types = bytearray(old.types)
     types[8 - size:] = bytes([SPILL]) * size
     for at in range(8 - size):
-        if types[at] not in (ZERO, INVALID, POISON):
+        if types[at] not in (INVALID, POISON) and not (keeps_zeros and types[at] == ZERO):
             types[at] = MISC
     return Slot(bytes(types), value)
 
@@ -160,7 +172,7 @@ def _write_variable(w: Walk, frame: Frame, span: tuple[int, int], value: Reg | N
         old = stack.get(index, EMPTY)
         if DYN in old.types:
             dynptr_slots.destroy(w, frame, index)
-    zero = value is not None and value.type == SCALAR and not value.num.mask and not value.num.value
+    zero = value is not None and is_null(value) and (source >= 0 or w.env.rules.spills_any_number)
     used = False
     for off in range(low, high):
         index, at = -off - 1 >> 3, -off - 1 & 7
@@ -247,6 +259,9 @@ def _narrow_fill(w: Walk, frame: Frame, slot: Slot, span: tuple[int, int], dst: 
     spilled = 1
     while spilled < 8 and types[7 - spilled] == SPILL:
         spilled += 1
+    if not w.env.rules.fills_parts:
+        _whole_fill(w, frame, slot, span, dst, spilled)
+        return
     if size <= spilled and not off & 7:
         if size == 4 and spilled == 4 and value.num.umax >> 32 == 0:
             value = _filled(w, frame, index, slot)
@@ -274,17 +289,29 @@ def _narrow_fill(w: Walk, frame: Frame, slot: Slot, span: tuple[int, int], dst: 
         w.regs[dst] = UNKNOWN_SCALAR
 
 
+def _whole_fill(w: Walk, frame: Frame, slot: Slot, span: tuple[int, int], dst: int, spilled: int) -> None:
+    """Load what was stored with the same size, or an unknown number, as kernels before 6.9."""
+    off, size = span[0], span[1] - span[0]
+    if size == spilled and not off & 7:
+        w.regs[dst] = slot.reg
+        w.remember(flags(frame.no, -off - 1 >> 3))
+        return
+    _check_bytes(slot.types, off, size, f"invalid read from stack off {off}+%d size {size}", (SPILL, MISC, INVALID))
+    w.regs[dst] = UNKNOWN_SCALAR
+
+
 def _bad_byte(kind: int, message: str) -> None:
     if kind == POISON:
         message = message.replace("invalid read", "reading") + ", slot poisoned by dead code elimination"
     raise Refuse(p.UNINIT_STACK, EACCES, message)
 
 
-def _check_bytes(types: bytes, off: int, size: int, message: str) -> None:
+def _check_bytes(types: bytes, off: int, size: int, message: str,
+                 plain: tuple[int, ...] = (MISC, ZERO, INVALID)) -> None:
     first = -off - 1
     for at in range(size):
         kind = types[(first - at) & 7]
-        if kind not in (MISC, ZERO, INVALID):
+        if kind not in plain:
             _bad_byte(kind, message % at)
 
 
@@ -310,8 +337,9 @@ def _readable(w: Walk, frame: Frame, span: tuple[int, int], to: Access, dead_ok:
     low, high = span
     if high > low:
         w.stack_read(frame, (2 << (-low - 1 >> 3)) - (1 << (-high >> 3)))
+    outside = high > low and -low > frame.allocated and not w.env.rules.reads_grow_stack
     for off in range(low, high):
-        slot = frame.stack.get(-off - 1 >> 3)
+        slot = frame.stack.get(-off - 1 >> 3) if not outside else _OUTSIDE
         if slot is None:
             continue
         kind = slot.types[-off - 1 & 7]
@@ -342,6 +370,8 @@ def for_helper(w: Walk, to: Access, use: Use) -> bool:
             slot = frame.stack.get(-off - 1 >> 3)
             if slot is not None and slot.types[-off - 1 & 7] == DYN:
                 raise Refuse(p.DYNPTR_SLOT, EACCES, f"potential write to dynptr at off={off} disallowed")
+        if -low > frame.allocated:
+            w.deepen(frame, -low)
         return True
     _readable(w, frame, (low, high), to, use.write or use.dead_ok, "" if kept else " indirect")
     if use.write or not kept:

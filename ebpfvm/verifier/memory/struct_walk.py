@@ -127,6 +127,8 @@ def write_part(w: Walk, to: Access, allowed: Sequence[Writable]) -> None:
     reg, number, at, size = to
     name = reg.what.name
     problem = _write_problem(w, name.partition("___")[0], allowed, at, size) if allowed else "only read is supported"
+    if problem and not w.env.rules.names_refused_writes:
+        raise Refuse(p.STRUCT_WRITE, EACCES)
     if problem and not w.env.rules.struct_writes_named:
         raise Refuse(p.STRUCT_WRITE, EACCES, problem)
     if problem:
@@ -195,6 +197,8 @@ def _trust(w: Walk, reg: Reg, end: Found) -> int:
     owner, flags = reg.what.name, end.flags
     if reg.type & r.UNTRUSTED:
         return r.UNTRUSTED
+    if not w.env.rules.trusts_pointers:
+        return flags & ~r.RCU
     if not (r.is_trusted(reg) or reg.type & r.RCU):
         return flags & ~r.RCU
     if end.field in _SAFE_TRUSTED_OR_NULL.get(owner, ()) and r.is_trusted(reg):

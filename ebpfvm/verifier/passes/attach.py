@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpfvm.errnos import EINVAL, ENOTSUPP
+from ebpfvm.errnos import EINVAL, ENOTSUPP, ESRCH
 from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
 from ebpfvm.verifier.passes.check_btf import has_tail_call
@@ -44,6 +44,9 @@ def _struct_ops(env: Env) -> None:
     if place is None:
         raise Refuse(p.UNSUPPORTED_MEMBER, EINVAL,
                      'SEC("struct_ops") program isn\'t referenced anywhere, did you forget to use it?')
+    if place[0] in env.dialect.absent_ops:  # libbpf says so, before any program reaches the kernel
+        raise Refuse(p.UNSUPPORTED_MEMBER, ESRCH,
+                     f"struct_ops init_kern: struct bpf_struct_ops_{place[0]} is not found in kernel BTF")
     if place[0] not in env.dialect.struct_ops:
         raise unsupported(f"struct_ops of struct {place[0]}")
     if not env.prog_type.judged:

@@ -35,7 +35,7 @@ def fold(env: Env, consts: Mapping[int, Sequence[Value | None]]) -> None:
         consts: what registers hold before each comparison (`ebpfvm.verifier.passes.const_regs.compute`).
     """
     insns = list(env.program.insns)
-    arithmetic = arithmetic_of(env.rules.circular_numbers, env.rules.coarse)
+    arithmetic = arithmetic_of(env.rules.circular_numbers, env.rules.coarse, mixed=env.rules.mixes_bounds)
     for pc, regs in consts.items():
         insn = insns[pc]
         if insn[0] & 7 in _JUMPS and insn[0] & 0xF0 not in _PLAIN:

@@ -18,9 +18,9 @@ MAX_STACK = 512
 _DEEPEST = 8
 
 
-def _rounded(depth: int) -> int:
+def _rounded(depth: int, unit: int) -> int:
     # With a JIT, frames are multiples of 16 bytes, and one without stack has none (round_up_stack_depth).
-    return (depth + 15) // 16 * 16
+    return -(-(depth if unit == 16 else max(depth, 1)) // unit) * unit
 
 
 def _callees(env: Env, subprog: Subprog) -> list[tuple[int, Subprog, bool]]:
@@ -53,7 +53,7 @@ def check(env: Env, depths: dict[int, int], async_callbacks: set[int], callbacks
             raise Refuse(p.STACK_DEPTH, EACCES,
                          f"tail_calls are not allowed when call stack of previous frames is {above} bytes. "
                          "Too large")
-        total = above + _rounded(depths.get(subprog.index, 0))
+        total = above + _rounded(depths.get(subprog.index, 0), env.rules.frame_unit)
         env.deepest = max(env.deepest, total)
         if total > MAX_STACK:
             if not chain:

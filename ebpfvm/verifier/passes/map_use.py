@@ -23,10 +23,11 @@ def check(env: Env, used: Map) -> None:
         raise Refuse(p.MAP_NOT_FOR_PROGRAM, EINVAL, "bpf_struct_ops map cannot be used in prog")
     if not used.type.modelled:
         raise unsupported(f"map type {used.type.name}")
-    sleeps = ("yes", "later") if env.rules.more_maps_may_sleep else ("yes",)
+    storage = env.rules.storage_may_sleep
+    sleeps = {"yes"} | ({"storage"} if storage else set()) | ({"later"} if env.rules.more_maps_may_sleep else set())
     if env.sleepable and used.type.sleepable not in sleeps:
-        raise Refuse(p.MAP_NOT_FOR_PROGRAM, EINVAL,
-                     "Sleepable programs can only use array, hash, ringbuf and local storage maps")
+        kinds = "array, hash, ringbuf and local storage" if storage else "array, hash, and ringbuf"
+        raise Refuse(p.MAP_NOT_FOR_PROGRAM, EINVAL, f"Sleepable programs can only use {kinds} maps")
 
 
 def _fields(env: Env, used: Map) -> None:

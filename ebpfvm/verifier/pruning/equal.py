@@ -74,16 +74,18 @@ class Comparison(Ids):
         lone: whether numbers without an id in the old state may be linked to anything now.
         halves: whether halves of slots are compared separately.
         parents: whether the dynptr that a slice was taken from is compared like other ids, and not literally.
+        depths: whether the stacks now must be as deep, because nobody may read below.
         kinds: whether registers without a value, and the kinds of all bytes of the stack, must be the same.
     """
 
-    __slots__ = ("_fresh", "_strict", "arithmetic", "exact", "halves", "kinds", "lone", "parents")
+    __slots__ = ("_fresh", "_strict", "arithmetic", "depths", "exact", "halves", "kinds", "lone", "parents")
 
     def __init__(self, arithmetic: Arithmetic, rules: Rules) -> None:
         super().__init__()
         self.arithmetic = arithmetic
         self.lone = rules.clears_lone_ids
         self.halves = rules.compares_halves
+        self.depths = not rules.reads_grow_stack
         self.parents = rules.reference_tree
         self._strict = rules.strict_in_loops
         self.ask(NOT_EXACT, 0)
@@ -261,6 +263,8 @@ def _same(how: Comparison, old: Reg | None, cur: Reg | None) -> bool:
 def _stack(how: Comparison, a: Frame, b: Frame) -> int | None:
     """Return the slot that differs, inverted, or None."""
     old_stack, cur_stack, precise = a.stack, b.stack, a.precise_stack
+    if how.depths and a.allocated > b.allocated:
+        return ~64
     if old_stack is cur_stack and how.exact == NOT_EXACT and not precise and _only_plain(old_stack):
         return None
     if how.exact == EXACT and _kinds(old_stack) != _kinds(cur_stack, a.allocated >> 3):

@@ -127,7 +127,7 @@ def _mov_x(w: Walk, insn: Insn, pc: int, width: int) -> Step:
             raise Refuse(p.FRAME_POINTER, EACCES, READ_ONLY)
         if value.type != SCALAR:
             regs[dst] = Reg(SCALAR, low32(UNKNOWN_SCALAR.num))
-        elif value.num.umax <= U32_MAX:
+        elif value.num.umax <= U32_MAX and w.env.rules.links_halves:
             regs[src] = regs[dst] = give_id(w, value)
         else:
             regs[dst] = Reg(SCALAR, low32(value.num))

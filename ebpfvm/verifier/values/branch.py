@@ -215,7 +215,7 @@ def _pointer_constant(w: Walk, jump: _Jump, a: Reg, amount: Reg) -> int:
         w.remember(DST_STACK)
     zero = not (amount.num.value if wide else amount.num.value & U32_MAX)
     decides = wide or not w.env.rules.null_tests_are_wide
-    if zero and decides and op in _NULL_TESTS and not_null(a):
+    if zero and decides and op in _NULL_TESTS and not_null(a, w.env.rules.objects_are_not_null):
         return target if _NULL_TESTS[op] else pc + 1
     other = w.push(target, pc)
     if wide and amount.num.value == 0 and op in _NULL_TESTS and a.type & r.MAYBE_NULL:
@@ -230,7 +230,7 @@ def _pointers(w: Walk, insn: Insn, jump: _Jump, a: Reg, b: Reg) -> int:
     marks = (SRC_STACK if b.type == r.STACK else 0) | (DST_STACK if a.type == r.STACK else 0)
     if marks:
         w.remember(marks)
-    taken = _taken(a, b, op, wide) if wide or not w.env.rules.null_tests_are_wide else -1
+    taken = _taken(w, a, b, op, wide) if wide or not w.env.rules.null_tests_are_wide else -1
     if taken >= 0:
         if a.type == SCALAR:
             w.precise(insn.dst)
@@ -248,14 +248,14 @@ def _pointers(w: Walk, insn: Insn, jump: _Jump, a: Reg, b: Reg) -> int:
         mark_or_null(w, w.state, a, op == "jne")
         mark_or_null(w, other, a, op == "jeq")
         return pc + 1
-    if wide and a.type != SCALAR and b.type != SCALAR:
+    if wide and a.type != SCALAR and b.type != SCALAR and w.env.rules.equal_is_not_null:
         _nullness(w, jump, a, b, other)
     if wide:
         packet_pointers.compare(w, insn, a, b, other)
     return pc + 1
 
 
-def _taken(a: Reg, b: Reg, op: str, wide: bool) -> int:
+def _taken(w: Walk, a: Reg, b: Reg, op: str, wide: bool) -> int:
     if wide and a.type in r.PKT_ANY and b.type in r.PKT_ANY:
         return packet_pointers.taken(a, b, op)
     bits = -1 if wide else U32_MAX
@@ -263,7 +263,7 @@ def _taken(a: Reg, b: Reg, op: str, wide: bool) -> int:
         a, b = b, a
     if b.type != SCALAR or b.num.mask & bits or a.type == SCALAR:
         return -1
-    if not not_null(a) or b.num.value & bits & U64_MAX:
+    if not not_null(a, w.env.rules.objects_are_not_null) or b.num.value & bits & U64_MAX:
         return -1
     return _NULL_TESTS.get(op, -1)
 

@@ -37,13 +37,13 @@ def test_functions_that_one_kernel_lacks_are_named(capsys: pytest.CaptureFixture
 
 
 def test_messages_alone_are_told_on_request(capsys: pytest.CaptureFixture[str]) -> None:
-    program = f"{OBJECTS / 'wq72.o'}:on_stack"
+    program = f"{OBJECTS / 'sockops.o'}:returns_two"
     assert main(["verify", "--kernel", "all", program]) == 1
     assert "decided" not in capsys.readouterr().out
     main(["verify", "--kernel", "all", program, "-v"])
     out = capsys.readouterr().out
-    assert "on_stack: different messages\n    6.18: " in out
-    assert "decided by register_names_in_messages: " in out
+    assert "returns_two: different messages\n    6.1: " in out
+    assert "decided by names_ranges: " in out
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:

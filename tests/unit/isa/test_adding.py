@@ -29,9 +29,9 @@ def indented(block: str) -> str:
 
 
 EXAMPLES: tuple[Change, ...] = (
-    (RULES, "DESCRIBED: Final = by_version(LINUX_6_12, LINUX_6_18, LINUX_7_2)\n", NEW_RULES),
+    (RULES, "DESCRIBED: Final = by_version(LINUX_6_1, LINUX_6_12, LINUX_6_18, LINUX_7_2)\n", NEW_RULES),
     (OFFERS, "OFFERS: Final[Mapping[tuple[int, int], Offers]] = {\n"
-             "    (7, 2): LINUX_7_2, (6, 18): LINUX_6_18, (6, 12): LINUX_6_12}\n", NEW_OFFERS),
+             "    (7, 2): LINUX_7_2, (6, 18): LINUX_6_18, (6, 12): LINUX_6_12, (6, 1): LINUX_6_1}\n", NEW_OFFERS),
     (CONTEXTS, "NF_CTX: Final", f"{FIELDS}NF_CTX: Final"),
     (TYPES, LAST, LAST + indented(TYPE)),
     (CALLERS, "BY_TYPE: Final = {\n", "BY_TYPE: Final = {\n" + indented(HELPERS)),

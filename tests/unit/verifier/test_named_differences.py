@@ -69,6 +69,13 @@ ELSEWHERE = {
     "has_acquire", "helper_reads_keep_spills", "internal_errors", "leaks_say_where",
     "links_differences", "loops_known_before", "reads_plain_pointers", "removes_owned", "tail_call_returns",
     "tracks_byte_order", "tracks_negation", "tracks_signs_of_products",
+    "any_memory_is_key", "argument_tags", "calls_in_lock", "calls_move_packets", "counts_dynptrs_from_1",
+    "counts_loops",
+    "dynptr_again", "equal_is_not_null", "field_errnos", "fields_at_any_depth", "fills_parts", "frame_unit",
+    "globals_when_called", "has_exceptions", "has_may_goto", "has_v4", "links_halves", "links_sums", "loads_return",
+    "mixes_bounds", "names_called", "names_ranges", "names_refused_writes", "names_zero_size",
+    "objects_are_not_null", "one_lock_by_address", "only_gpl_reads", "reads_grow_stack", "ring_buffer_memory",
+    "shows_constant_bits", "spills_any_number", "storage_may_sleep", "trusts_pointers", "type_named_for_helper",
 }
 
 
