@@ -43,6 +43,11 @@ def _lints() -> str:
     return lints()
 
 
+def _tc_words() -> str:
+    from ebpfvm.cli.doc_tc_words import tc_words
+    return tc_words()
+
+
 def _scenarios() -> str:
     from ebpfvm.cli.doc_scenarios import scenario_tables
     return scenario_tables()
@@ -59,6 +64,7 @@ TOPICS: Final[dict[str, tuple[str, Callable[[], str]]]] = {
     "isa": ("the instruction set: encoding, syntax in each dialect, semantics", _isa),
     "functions": ("map types, helpers and kfuncs, and how far each is supported", _functions),
     "qdiscs": ("kinds of qdiscs, and the options that tc commands give them", _qdiscs),
+    "tc-words": ("the words of tc(8), and which of them work", _tc_words),
     "scenarios": ("the tables and keys of scenario files, and of --flows", _scenarios),
     "scenario-schema": ("the JSON schema of scenario files", _schema),
     "properties": ("the properties whose violation the verifier reports, by id", _properties),

@@ -11,6 +11,7 @@ from ebpfvm.sched.tc.actions import ACTIONS, action_rules
 from ebpfvm.sched.tc.command import Commands, refuse
 from ebpfvm.sched.tc.lr import TcGrammar, append
 from ebpfvm.sched.tc.show_filter import action_parts
+from ebpfvm.sched.tc.manual_words import manual_words
 from ebpfvm.sched.tc.word_kinds import VALUES
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ _KEPT: Final = ("index", "bound", "own", "stats", "made", "used", "first_used")
 @cache
 def actions_grammar() -> TcGrammar:
     """Return the grammar of the arguments of `add`, `change` and `replace`."""
-    return TcGrammar([("acts : act", lambda item: [item]), ("acts : acts act", append), *action_rules()], VALUES)
+    return TcGrammar([("acts : act", lambda item: [item]), ("acts : acts act", append), *action_rules()], VALUES,
+                     manual_words("actions"))
 
 
 @cache

@@ -16,6 +16,7 @@ from ebpfvm.lazy_dataclasses import dataclass, field
 from ebpfvm.sched.qdiscs.kinds import QDISCS
 from ebpfvm.sched.tc.grammar_tools import bpftool_rules, sysctl_rules
 from ebpfvm.sched.tc.lexer import ScriptError, Word, commands
+from ebpfvm.sched.tc.manual_words import OPTIONS, WHY, WORDS, manual_words
 from ebpfvm.sched.tc.lr import REST, TcGrammar, first, listing, option_rules, shown
 from ebpfvm.sched.tc.shell import Variables, shell_parts
 from ebpfvm.sched.tc.word_kinds import VALUES
@@ -77,7 +78,8 @@ _VERBS: Final = {"add": "add", "change": "change", "replace": "replace", "link":
 _ACTIONS: Final = {"add": "add", "change": "change", "replace": "replace", "delete": "del", "get": "get",
                    "flush": "flush", "list": "show", "show": "show", "lst": "show", "ls": "show"}
 _SHOWS: Final = ("list", "show", "lst", "ls")
-_FLAGS: Final = {"statistics": "s", "details": "d", "json": "j", "pretty": "p"}
+_FLAGS: Final = {"statistics": "s", "details": "d", "json": "j", "pretty": "p", "force": "f", "names": "", "timestamp": "",
+                 "tshort": ""}  # without a letter: they change nothing here
 _LINK: Final = {"mtu": "NUMBER", "txqueuelen": "NUMBER", "txqueuelen=qlen": "NUMBER", "numtxqueues": "NUMBER",
                 "numrxqueues": "NUMBER", "address": "MAC", "up": "", "down": "", "type": "NAME", "dev": "DEVICE",
                 "dev=name": "DEVICE"}
@@ -129,7 +131,7 @@ def _link_rules() -> list[Rule]:
 def command_grammar() -> TcGrammar:
     """Return the grammar that all commands share."""
     values = VALUES | {"KIND": VALUES["TEXT"]._replace(expected="a kind")}
-    return TcGrammar([*_tc_rules(), *_link_rules()], values)
+    return TcGrammar([*_tc_rules(), *_link_rules()], values, manual_words("program"))
 
 
 def parse_script(text: str, source: str = "", folder: str = "",
@@ -161,14 +163,14 @@ def _parsed(words: list[Word], may_fail: bool, source: str, folder: str) -> Iter
             raise ScriptError(f"{key!r} is given twice", words[0], source)
         args[key] = value
     if what == "batch":
-        yield from _batch(args["file"], words[0], source, folder)
+        yield from _batch(args["file"], words[0], "f" in flags, source, folder)
         return
     place = words[len(words) - len(options) - 1] if kind else words[0]
     yield Command(what, verb, args, kind, options, flags, words[0], place, may_fail, source)
 
 
-def _batch(path: str, at: Word, source: str, folder: str) -> Iterator[Command]:
-    """Yield the commands of a batch file, whose lines are commands without `tc`."""
+def _batch(path: str, at: Word, forced: bool, source: str, folder: str) -> Iterator[Command]:
+    """Yield the commands of a batch file, whose lines are commands without `tc`; `forced`: they may fail."""
     full = os.path.join(folder, path)
     try:
         with open(full, encoding="utf-8") as file:
@@ -179,7 +181,7 @@ def _batch(path: str, at: Word, source: str, folder: str) -> Iterator[Command]:
     for words in commands(text, full):
         if words[0].text == "tc":
             raise ScriptError("lines of a batch file begin after 'tc'", words[0], full)
-        yield from _parsed(words, False, full, os.path.dirname(full))
+        yield from _parsed(words, forced, full, os.path.dirname(full))
 
 
 # ---- qdiscs -------------------------------------------------------------------------------------------------
@@ -191,18 +193,16 @@ CLASS_KINDS: Final = tuple(name for name in QDISC_KINDS if QDISCS[name].has_clas
 @cache
 def qdisc_grammar(kind: str) -> TcGrammar:
     """Return the grammar of the options of a kind of qdisc, one of `QDISC_KINDS`."""
-    return TcGrammar(QDISCS[kind].rules(), VALUES)
+    return TcGrammar(QDISCS[kind].rules(), VALUES, manual_words("qdiscs", kind))
 
 
 @cache
 def class_grammar(kind: str) -> TcGrammar:
     """Return the grammar of the options of classes of a kind of qdisc, one of `CLASS_KINDS`."""
-    return TcGrammar(QDISCS[kind].class_rules(), VALUES)
+    return TcGrammar(QDISCS[kind].class_rules(), VALUES, manual_words("classes", kind))
 
 
-_UNSUPPORTED: Final = {"stab": "tables of sizes (stab) are not modelled; some kinds have options for the overhead of a "
-                               "link, as tbf overhead 4 linklayer atm",
-                       "estimator": "rates are not estimated (estimator); `ebpfvm run` reports the rate of each flow"}
+_SUBJECTS: Final = {"qdisc": "qdiscs", "filter": "filters"}
 
 
 def check_kind(command: Command, kinds: tuple[str, ...], args: tuple[str, ...], source: str) -> None:
@@ -214,9 +214,10 @@ def check_kind(command: Command, kinds: tuple[str, ...], args: tuple[str, ...], 
     hint = f"; did you mean {near[0]!r}?" if near else ""
     if command.what == "qdisc" and (not near or command.kind.startswith("bpf")):
         hint += "; a kind that an object defines is registered first: bpftool struct_ops register FILE"
-    if command.kind in _UNSUPPORTED and command.what == "qdisc":
-        raise ScriptError(f"{command.kind} is not supported by ebpfvm: {_UNSUPPORTED[command.kind]}",
-                          command.kind_at, source)
+    known = OPTIONS if command.what in ("qdisc", "class") else ()
+    if command.kind in known or command.kind in WORDS.get(_SUBJECTS.get(command.what, ""), ()):
+        why = WHY.get(command.kind, "not modelled")
+        raise ScriptError(f"{command.kind} is not supported by ebpfvm: {why}", command.kind_at, source)
     what = f"unknown word {shown(command.kind)}" if command.kind else f"no kind of {command.what}"
     raise ScriptError(f"{what}: expected a kind of {command.what} ({', '.join(kinds)}) or one of "
                       f"{', '.join(sorted(words[len(kinds):]))}{hint}", command.kind_at, source)

@@ -11,6 +11,7 @@ from ebpfvm.sched.tc.filters import FILTERS
 from ebpfvm.sched.tc.grammar import Command, check_kind
 from ebpfvm.sched.tc.lexer import ScriptError, split_parentheses
 from ebpfvm.sched.tc.lr import TcGrammar
+from ebpfvm.sched.tc.manual_words import manual_words
 from ebpfvm.sched.tc.word_kinds import VALUES
 
 FILTER_KINDS: Final = tuple(FILTERS)
@@ -20,7 +21,7 @@ FILTER_ARGS: Final = ("dev", "root", "ingress", "egress", "parent", "block", "ch
 @cache
 def filter_grammar(kind: str) -> TcGrammar:
     """Return the grammar of the options of a kind of filter, one of `FILTER_KINDS`."""
-    return TcGrammar(FILTERS[kind].rules(), VALUES)
+    return TcGrammar(FILTERS[kind].rules(), VALUES, manual_words("filters", kind) | manual_words("actions"))
 
 
 def filter_options(command: Command, source: str = "") -> list[tuple[str, Any]]:

@@ -61,9 +61,12 @@ class TcGrammar:
     Args:
         rules: the rules. An action receives the values of its rule's symbols; a keyword's value is its text.
         values: kinds of values by name.
+        missing: words that `tc` has and this grammar lacks; messages say so.
     """
 
-    def __init__(self, rules: Sequence[Rule], values: Mapping[str, WordKind]) -> None:
+    def __init__(self, rules: Sequence[Rule], values: Mapping[str, WordKind],
+                 missing: frozenset[str] = frozenset()) -> None:
+        self.missing = missing
         self.short = [symbol[1:-2] for text, _ in rules for symbol in text.split(":", 1)[1].split()
                       if symbol.endswith("~'")]
         self.rules = tuple((text.replace("~'", "'"), action) for text, action in rules)
@@ -105,6 +108,7 @@ class _Run:
     def __init__(self, grammar: TcGrammar, table: LalrTable, words: list[Word], after: Word, source: str) -> None:
         self.parser = LalrParser(table, self.token, self.error)
         self.values = grammar.values
+        self.missing = grammar.missing
         self.short = grammar.short
         self.words = words
         self.after = after
@@ -156,11 +160,13 @@ class _Run:
                           self.after, self.source)
 
     def _refuse(self, word: Word, why: str = "") -> Never:
-        near = difflib.get_close_matches(word.text, self._keywords(), 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        expected = self._expected() or "the end of the command"
         if why:  # the converter's own message says what it expected
             raise ScriptError(why, word, self.source)
+        expected = self._expected() or "the end of the command"
+        if word.text in self.missing:
+            raise ScriptError(f"{word.text!r} is not supported by ebpfvm: expected {expected}", word, self.source)
+        near = difflib.get_close_matches(word.text, self._keywords(), 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ScriptError(f"unknown word {shown(word.text)}: expected {expected}{hint}", word, self.source)
 
     def _keywords(self) -> list[str]:
