@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ebpfvm.errnos import EINVAL, EOPNOTSUPP
+from ebpfvm.errnos import EOPNOTSUPP
 from ebpfvm.ints import S64_MAX
 from ebpfvm.sched.classful import OneClassQdisc, QdiscClass, account_out, qdisc_enqueue
 from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
@@ -105,8 +105,6 @@ class Cbs(OneClassQdisc):
 def cbs_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, Any]:
     """Return the arguments of `Cbs`."""
     options: dict[str, Any] = dict(items)
-    if not options:
-        raise OSError(EINVAL, "Missing CBS qdisc options  which are mandatory")
     if options.pop("offload", 0):
         raise OSError(EOPNOTSUPP, "Specified device failed to setup cbs hardware offload")
     return options

@@ -45,17 +45,17 @@ class FqFlow:
         late: those that came after one with a later time, in order of time.
         credit: bytes that it may send before others have their turn.
         band: the band of its latest packet.
-        next_time, paced: when its next packet may leave, and by its rate alone.
+        next_time: when its next packet may leave.
         since: when it was taken off the lists (ns), None while it is in one or throttled.
     """
 
-    __slots__ = ("band", "credit", "late", "next_time", "paced", "queue", "since")
+    __slots__ = ("band", "credit", "late", "next_time", "queue", "since")
 
     def __init__(self, credit: int, now: int) -> None:
         self.queue: deque[tuple[int, Packet]] = deque()
         self.late: list[tuple[int, Packet]] = []
         self.credit = credit
-        self.band = self.next_time = self.paced = 0
+        self.band = self.next_time = 0
         self.since: int | None = now
 
     def __len__(self) -> int:
@@ -193,7 +193,7 @@ class Fq(Qdisc):
             flow.band = number
             band.packets += 1
         flow.add(time, skb)
-        if time < flow.next_time and flow in self.delayed:
+        if self.maxrate is None and time < flow.next_time and flow in self.delayed:
             self._wake_earlier(flow, time)
         self.kernel_view.backlog += skb.len
         self.kernel_view.qlen += 1
@@ -312,7 +312,7 @@ class Fq(Qdisc):
             self.counts["pkts_too_long"] += 1
         if flow.next_time:
             wait -= min(wait // 2, now - flow.next_time)
-        flow.next_time = flow.paced = now + wait
+        flow.next_time = now + wait
 
     def _throttle(self, flow: FqFlow) -> None:
         insort(self.delayed, flow, key=_next_of)
@@ -321,9 +321,9 @@ class Fq(Qdisc):
             self._next_delayed = flow.next_time
 
     def _wake_earlier(self, flow: FqFlow, time: int) -> None:
-        """Let a flow that waits go on earlier, for a packet that may leave before the others, if its rate allows."""
+        """Let a flow that waits go on earlier, for a packet that may leave before the others."""
         self.delayed.remove(flow)
-        flow.next_time = max(time, flow.paced)
+        flow.next_time = time
         insort(self.delayed, flow, key=_next_of)
         self._next_delayed = self.delayed[0].next_time
 

@@ -163,6 +163,7 @@ class Gred(QueueQdisc):
         if self.grio:
             parts.append(Part("grio ", "grio", True))
         parts.append(Part(f"limit {format_size(self.limit)} ", "limit", self.limit))
+        parts += [Part(f"{word} ", word, True) for word in ("ecn", "harddrop") if word in self.red_flags]
         for number in sorted(self.queues):
             parts += self._shown_queue(number, self.queues[number], details)
         return parts
@@ -211,9 +212,11 @@ GRED: Final = QdiscKind(
     doc="Generic RED: one queue with several RED states; skb->tc_index selects the one of a packet.",
     options=(
         QdiscOption(word="setup", doc="set the number of virtual queues, before those are set"),
-        QdiscOption(word="DPs", value="NUMBER", argument="setup", range=(1, MAX_DPS), doc="number of virtual queues"),
+        QdiscOption(word="DPs", also=("vqs",), value="NUMBER", argument="setup", range=(1, MAX_DPS),
+                    doc="number of virtual queues"),
         QdiscOption(word="default", value="NUMBER", doc="the one for packets that select none"),
         QdiscOption(word="grio", doc="averages of lower priorities count for higher ones"),
-        QdiscOption(word="DP", value="NUMBER", argument="vq", doc="the virtual queue that the other options are for"),
+        QdiscOption(word="DP", also=("vq",), value="NUMBER", argument="vq",
+                    doc="the virtual queue that the other options are for"),
         QdiscOption(word="prio", value="NUMBER", default=_PRIO, doc="its priority with `grio`"),
         *red_options("bytes", PROBABILITY, "bytes that may be queued, in all with `setup`")))

@@ -41,6 +41,9 @@ class Skbprio(ClassfulQdisc):
         """Set the limit for packets that arrive from now on."""
         self.limit = self.limit if limit is None else limit
 
+    def find(self, classid: int) -> None:
+        """Return None: commands cannot name a class (skbprio_find)."""
+
     def walk(self) -> Iterator[QdiscClass]:
         """Yield one class per priority, to which nothing can be attached."""
         return iter(self.bands)

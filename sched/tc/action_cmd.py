@@ -10,8 +10,8 @@ from ebpfvm.sched.shown import Part, entry, list_of, printed
 from ebpfvm.sched.tc.actions import ACTIONS, action_rules
 from ebpfvm.sched.tc.command import Commands, refuse
 from ebpfvm.sched.tc.lr import TcGrammar, append
-from ebpfvm.sched.tc.show_filter import action_parts
 from ebpfvm.sched.tc.manual_words import manual_words
+from ebpfvm.sched.tc.show_filter import action_parts
 from ebpfvm.sched.tc.word_kinds import VALUES
 
 if TYPE_CHECKING:

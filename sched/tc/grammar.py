@@ -16,8 +16,8 @@ from ebpfvm.lazy_dataclasses import dataclass, field
 from ebpfvm.sched.qdiscs.kinds import QDISCS
 from ebpfvm.sched.tc.grammar_tools import bpftool_rules, sysctl_rules
 from ebpfvm.sched.tc.lexer import ScriptError, Word, commands
-from ebpfvm.sched.tc.manual_words import OPTIONS, WHY, WORDS, manual_words
 from ebpfvm.sched.tc.lr import REST, TcGrammar, first, listing, option_rules, shown
+from ebpfvm.sched.tc.manual_words import OPTIONS, WHY, WORDS, manual_words
 from ebpfvm.sched.tc.shell import Variables, shell_parts
 from ebpfvm.sched.tc.word_kinds import VALUES
 
@@ -78,8 +78,8 @@ _VERBS: Final = {"add": "add", "change": "change", "replace": "replace", "link":
 _ACTIONS: Final = {"add": "add", "change": "change", "replace": "replace", "delete": "del", "get": "get",
                    "flush": "flush", "list": "show", "show": "show", "lst": "show", "ls": "show"}
 _SHOWS: Final = ("list", "show", "lst", "ls")
-_FLAGS: Final = {"statistics": "s", "details": "d", "json": "j", "pretty": "p", "force": "f", "names": "", "timestamp": "",
-                 "tshort": ""}  # without a letter: they change nothing here
+_FLAGS: Final = {"statistics": "s", "details": "d", "json": "j", "pretty": "p", "force": "f",
+                 "names": "", "timestamp": "", "tshort": ""}  # without a letter: they change nothing here
 _LINK: Final = {"mtu": "NUMBER", "txqueuelen": "NUMBER", "txqueuelen=qlen": "NUMBER", "numtxqueues": "NUMBER",
                 "numrxqueues": "NUMBER", "address": "MAC", "up": "", "down": "", "type": "NAME", "dev": "DEVICE",
                 "dev=name": "DEVICE"}

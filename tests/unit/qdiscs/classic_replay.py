@@ -1,8 +1,10 @@
 """Replay recorded schedules of a Linux 7.2 kernel's queueing disciplines with the built-in ones, step by step.
 
-The file `tests/data/classic_traces.json.gz` has, for each case, the commands that set a device up, and every enqueue,
-dequeue and drop that the kernel made, with its time. `differences` makes the same calls at the same times and yields
-what came out otherwise: answers, packets, drops, counters of qdisc and classes, and the text of `tc -s -d ... show`.
+The files `classic_traces.json.gz` and `more_classic_traces.json.gz` in `tests/data` have, for each case, the commands
+that set a device up, and every enqueue, dequeue and drop that the kernel made, with its time. `differences` makes the
+same calls at the same times and yields what came out otherwise: answers, packets, drops, counters of qdisc and classes,
+and the text of `tc -s -d ... show`. The cases of the second file change, replace and delete qdiscs, classes and filters
+on the way; some were refused.
 
 Run as a program, it prints how many cases of each kind are equal; names of kinds or cases select some, `-v` tells the
 first differences.
@@ -35,7 +37,8 @@ Case = dict[str, Any]
 Event = dict[str, Any]
 Counters = dict[str, dict[str, Any]]
 
-DATA: Final = Path(__file__).parents[2] / "data" / "classic_traces.json.gz"
+DATA: Final = Path(__file__).parents[2] / "data"
+FILES: Final = ("classic_traces.json.gz", "more_classic_traces.json.gz")
 ORIGIN: Final = 1_000_000_000
 _PAUSE_US: Final = 200  # so much later than the step before it, a step is the work of a timer
 _FIELDS: Final = ("qlen", "backlog", "packets", "bytes", "drops", "requeues", "overlimits")
@@ -44,8 +47,10 @@ _CLASS_FIELDS: Final = ("bytes", "packets", "qlen", "backlog", "drops", "overlim
 
 def cases() -> list[Case]:
     """Return the recorded cases."""
-    with gzip.open(DATA, "rt") as file:
-        found: list[Case] = json.load(file)["cases"]
+    found: list[Case] = []
+    for name in FILES:
+        with gzip.open(DATA / name, "rt") as file:
+            found += json.load(file)["cases"]
     return found
 
 
@@ -156,7 +161,15 @@ def _unsigned(stats: Stats | None) -> Stats | None:
 
 def differences(case: Case) -> Iterator[str]:
     """Yield what comes out otherwise than it was recorded."""
-    replay = Replay(case)
+    try:
+        replay = Replay(case)
+    except ScriptError as error:
+        if "error" not in case:
+            yield f"refused: {error}"
+        return
+    if "error" in case:
+        yield f"accepted, but recorded: {case['error']}"
+        return
     for number, event in enumerate(case["events"]):
         yield from (f"event {number} {_words(event)}: {what}" for what in _event(replay, event))
     replay.at(case["events"][-1]["us"])
