@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack, cast
 
 from ebpfvm import arguments, dialects, errnos
@@ -334,9 +335,14 @@ def _ends_with_bpftool(path: str, kind: str) -> str:
 def _writer(out: str | os.PathLike[str] | None, link: int) -> PcapWriter | None:
     if out is None:
         return None
+    file = None
     try:
-        return PcapWriter(open(out, "wb"), link)
+        file = open(out, "wb")  # noqa: SIM115 (the writer closes it)
+        return PcapWriter(file, link)
     except OSError as error:
+        if file is not None:
+            with suppress(OSError):  # it writes again; Python 3.13 prints a traceback if that is left to it
+                file.close()
         raise UsageError(f"{os.fspath(out)}: cannot be written: {error.strerror or error}") from error
 
 
