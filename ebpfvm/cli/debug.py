@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ from ebpfvm.limits import Limits
 if TYPE_CHECKING:
     import argparse
 
+    from ebpfvm.debugger.console import Knows
+    from ebpfvm.debugger.cursor import Cursor
     from ebpfvm.debugger.recording import Recording, StepRecorder
 
 _DESCRIPTION: Final = """Run a program on one packet, or a queueing discipline on traffic, record each
@@ -23,7 +26,8 @@ gdb: step, next, stepi, finish, continue, and the same backwards: back, backnext
 backi, reverse. `help` lists all commands.
 
 Commands are read from standard input, from --commands, or from -e, which are
-executed before a prompt appears. At the end of a file of commands, the debugger exits."""
+executed before a prompt appears. At the end of a file of commands, the debugger exits.
+With --tui, the same session fills the terminal."""
 _EXAMPLES: Final = helptext.examples(
     "ebpfvm debug samples/rfc/pfifo.o --flows cbr:rate=1mbit,packets=3 -e 'break packet 2' -e continue -e quit",
     "ebpfvm debug samples/tc/dscp.o -e 'stepi 4' -e regs -e back -e quit")
@@ -45,6 +49,8 @@ def add(subparsers: Any) -> None:
     add_kernel_options(parser)
     parser.add_argument("--unverified", action="store_true",
                         help="run programs that the verifier rejects, to see what they would have done")
+    parser.add_argument("--tui", action="store_true",
+                        help="use the whole terminal, with panes; needs `pip install ebpfvm[tui]`")
     parser.add_argument("-e", "--execute", metavar="COMMAND", action="append", default=[], dest="first",
                         help="execute a command of the debugger first; may be repeated")
     parser.add_argument("--commands", metavar="FILE", help="read commands from FILE instead of standard input")
@@ -54,10 +60,11 @@ def add(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command and return the exit status: 2 if a command of the debugger was wrong and nobody was there."""
     from ebpfvm.api import dialect_of
-    from ebpfvm.debugger.console import Console
     from ebpfvm.debugger.cursor import Cursor
     from ebpfvm.debugger.knowledge import Knowledge
     limits = Limits.parse(args.limit)
+    if args.tui:
+        _check_terminal(args)
     recording = _record(args, limits)
     seen: dict[int, Knowledge] = {}
 
@@ -68,11 +75,30 @@ def run(args: argparse.Namespace) -> int:
 
     if not recording.steps:
         raise UsageError(f"{args.object}: no instruction was executed; send traffic with --flows or --pcap")
+    return (_full_screen if args.tui else _line_mode)(args, Cursor(recording), knows)
+
+
+def _line_mode(args: argparse.Namespace, cursor: Cursor, knows: Knows) -> int:
+    from ebpfvm.debugger.console import Console
     lines = _commands(args)
-    console = Console(Cursor(recording), knows, lines, sys.stdout)
+    console = Console(cursor, knows, lines, sys.stdout)
     console.cmdqueue.extend(args.first)
     console.cmdloop()
     return output.USAGE if console.failed and lines is not None else output.GOOD
+
+
+def _full_screen(args: argparse.Namespace, cursor: Cursor, knows: Knows) -> int:
+    from ebpfvm.debugger.full_screen import DebuggerScreen
+    DebuggerScreen(cursor, knows, args.first).run()
+    return output.GOOD
+
+
+def _check_terminal(args: argparse.Namespace) -> None:
+    """Raise UsageError if a full screen cannot be shown."""
+    if importlib.util.find_spec("textual") is None:
+        raise UsageError("--tui needs Textual: pip install 'ebpfvm[tui]'")
+    if args.commands is not None or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("--tui needs a terminal; without it, commands are read from a file or a pipe")
 
 
 def _commands(args: argparse.Namespace) -> Any:

@@ -27,10 +27,14 @@ def run(args: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
     from ebpfvm.cli.doc_properties import about
     from ebpfvm.cli.property_examples import EXAMPLES
+    from ebpfvm.cli.rarer_examples import RARER
     parts = [about(args.id).rstrip("\n")]
-    example = EXAMPLES.get(args.id)
+    example, rarer = EXAMPLES.get(args.id), RARER.get(args.id)
     if example is not None:
         parts += [f"Broken (program type {example.type}):", _code(example.broken), "Mended:", _code(example.mended)]
+    elif rarer is not None:
+        parts += [f"Broken (program {rarer.words()}):", _code(rarer.broken), f"Mended{rarer.mended_words()}:",
+                  _code(rarer.mended)]
     output.put("\n\n".join(parts))
     return output.GOOD
 

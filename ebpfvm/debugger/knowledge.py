@@ -31,6 +31,7 @@ class Knowledge:
     def __init__(self, program: Program, dialect: Dialect, limits: Limits) -> None:
         self.states: dict[int, list[str]] = {}
         self.visits: dict[int, int] = {}
+        self._registers: dict[int, list[dict[int, str]]] = {}
         self._rules = dialect.rules
         self.verdict: Verdict = verify(program, dialect, log_level=0, limits=limits, observe=self._see)
 
@@ -41,6 +42,19 @@ class Knowledge:
             text = show.state(state, self._rules).strip()
             if text not in kept:
                 kept.append(text)
+                frame = state.frames[-1]
+                self._registers.setdefault(pc, []).append({
+                    number: show.reg(value, self._rules, frame.no) for number, value in enumerate(frame.regs)
+                    if value is not None})
+
+    def registers(self, pc: int) -> dict[int, str]:
+        """Return what was known of each register before slot `pc`; what differs between paths is joined by "or"."""
+        found: dict[int, list[str]] = {}
+        for one in self._registers.get(pc, ()):
+            for number, text in one.items():
+                if text not in found.setdefault(number, []):
+                    found[number].append(text)
+        return {number: " or ".join(texts) for number, texts in found.items()}
 
     def before(self, pc: int) -> list[str]:
         """Return one line for each kept state before slot `pc`, and one that says how many visits are not shown."""

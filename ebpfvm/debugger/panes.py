@@ -12,10 +12,12 @@ from ebpfvm.kernel.memory import BIAS, OFFSET_MASK, REGION_SHIFT
 from ebpfvm.verifier.explanation.sources import known_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ebpfvm.debugger.cursor import Cursor
+    from ebpfvm.debugger.knowledge import Knowledge
     from ebpfvm.debugger.recording import Executed, Recording
+    from ebpfvm.kernel.program import LoadedProgram
 
 _AROUND: Final = 5  # lines of source or instructions on either side
 _NS: Final = 1_000_000_000
@@ -95,6 +97,26 @@ def registers(cursor: Cursor) -> list[str]:
     before = last.regs if last is not None and (last.run, last.depth) == (step.run, step.depth) else step.regs
     return [f"r{number:<3d}{'*' if before[number] != item else ' '} {number_and_place(cursor, item)}"
             for number, item in enumerate(step.regs)]
+
+
+def registers_and_knowledge(cursor: Cursor, knows: Callable[[LoadedProgram], Knowledge]) -> list[str]:
+    """Return the registers, each with what the verifier knew of it before this instruction."""
+    step = cursor.step
+    found = registers(cursor)
+    if step is None or cursor.recording.abstract:
+        return found
+    said = knows(step.prog).registers(step.pc)
+    width = max(len(line) for line in found)
+    return [f"{line:<{width}}  | {said[number]}" if number in said else line for number, line in enumerate(found)]
+
+
+def break_command(cursor: Cursor) -> str:
+    """Return the command that sets a breakpoint at the position."""
+    step = cursor.step or cursor.last
+    line = step.prog.program.line_at(step.pc) if step is not None else None
+    if line is not None:
+        return f"break {line.file.rpartition('/')[2]}:{line.line}"
+    return f"break *{step.pc}" if step is not None else "break"
 
 
 def known(cursor: Cursor, start: str = "") -> list[str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpfvm.ints import S32_MAX, S32_MIN
+
 if TYPE_CHECKING:
     from ebpfvm.testing.edge_text import EdgeText
 
 _OPERATORS = ("+=", "-=", "*=", "&=", "|=", "^=", "<<=", ">>=", "s>>=", "/=", "%=")
 _CONDITIONS = (">", ">=", "<", "<=", "s>", "s>=", "s<", "s<=", "==", "!=", "&")
-_EDGES = (0, 1, 2, 7, 8, 15, 31, 32, 63, 64, 127, 128, 255, 256, 65535, 2147483647, -1, -2, -8, -2147483648)
+_EDGES = (0, 1, 2, 7, 8, 15, 31, 32, 63, 64, 127, 128, 255, 256, 65535, S32_MAX, -1, -2, -8, S32_MIN)
 
 
 def null(e: EdgeText) -> None:

@@ -17,9 +17,10 @@ from ebpfvm.contract.rules import Rules
 from ebpfvm.limits import Limits
 from tests.house.tree import ROOT, modules, parsed, python_files, shown
 
-# Called by the libraries that define them: argparse, cmd and pytest, and ply and cmd by the beginning of the name.
+# Called by the libraries that define them: argparse, cmd, pytest and Textual (which reads constants too), and ply, cmd
+# and Textual by the beginning of the name.
 CALLED_FROM_OUTSIDE = re.compile(r"_print_message|[pt]_\w+|__\w+__|do_[a-z]+|preloop|emptyline|completenames|"
-                                 r"runtest|reportinfo")
+                                 r"runtest|reportinfo|compose|(on|action)_[a-z_]+|BINDINGS|CSS|ENABLE_COMMAND_PALETTE")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

@@ -33,7 +33,8 @@ LEVEL = {name: level for level, row in enumerate(LAYERS) for name in row}
 STRANGERS = {("verifier", "engine"), ("engine", "verifier")}
 
 CORE = {"ply", "elftools", "sortedcontainers"}
-EXTRAS = {"testing": {"hypothesis", "pytest"}, "cli": {"shtab"}, "results": {"matplotlib", "plotly"}}
+EXTRAS = {"testing": {"hypothesis", "pytest"}, "cli": {"shtab"}, "results": {"matplotlib", "plotly"},
+          "debugger": {"textual"}}
 
 
 def layer_of(module: str) -> str:

@@ -131,10 +131,10 @@ def test_a_person_at_a_terminal_goes_back_in_time() -> None:
         os.close(master)
 
 
-def read_until(terminal: int, end: bytes) -> bytes:
-    """Return what a terminal shows until `end` is there."""
+def read_until(terminal: int, end: bytes, anywhere: bool = False) -> bytes:
+    """Return what a terminal shows until it ends with `end`, or until that is there if `anywhere`."""
     found, deadline = b"", time.monotonic() + PATIENCE
-    while not found.endswith(end):
+    while not (end in found if anywhere else found.endswith(end)):
         ready, _, _ = select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))
         assert ready, f"no {end!r} within {PATIENCE} s, but {found!r}"
         found += os.read(terminal, 4096)
