@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _CHAR, _LINE, _PAD, _GAP, _ROW = 7, 14, 8, 24, 48  # of a character, a line, a box, and between boxes and rows
 _SECONDS: Final = 60
+_HALO: Final = 'style="paint-order:stroke;stroke:white;stroke-width:4px"'  # keeps text on a line readable
 _STYLE: Final = "font-family:monospace;font-size:11px;white-space:pre"
 
 
@@ -49,10 +50,10 @@ def in_rows(graph: Drawing) -> str:
              '<defs><marker id="a" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
              '<path d="M0 0L8 4L0 8z"/></marker></defs>',
              f"<title>{escape(graph.title)}</title>", f'<text x="{_GAP}" y="18">{escape(graph.title)}</text>']
+    arrows = [_line(places[arrow.tail], places[arrow.head], arrow.label, arrow.dashed) for arrow in graph.arrows]
+    lines += [way for way, _ in arrows]  # behind the boxes, whose text must stay readable
     lines += [line for box in graph.boxes for line in _drawn(box, places[box.name])]
-    for arrow in graph.arrows:
-        lines += _line(places[arrow.tail], places[arrow.head], arrow.label, arrow.dashed)
-    return "\n".join([*lines, "</svg>", ""])
+    return "\n".join([*lines, *(text for _, text in arrows if text), "</svg>", ""])
 
 
 def _rows(graph: Drawing) -> list[list[Box]]:
@@ -89,15 +90,20 @@ def _drawn(box: Box, place: tuple[int, int, int, int]) -> list[str]:
               for at, line in enumerate(box.lines))]
 
 
-def _line(tail: tuple[int, int, int, int], head: tuple[int, int, int, int], label: str, dashed: bool) -> list[str]:
-    """Return an arrow: down to a lower row, or around the side of the boxes to one above."""
+def _line(tail: tuple[int, int, int, int], head: tuple[int, int, int, int], label: str,
+          dashed: bool) -> tuple[str, str]:
+    """Return an arrow and its label: down to a lower row, or around the side of the boxes to one above."""
     x1, y1 = tail[0] + tail[2] // 2, tail[1] + tail[3]
     x2, y2 = head[0] + head[2] // 2, head[1]
     side = max(tail[0] + tail[2], head[0] + head[2]) + _GAP // 2
-    way = f"M{x1} {y1}L{x2} {y2}" if y2 > y1 else f"M{x1} {y1}L{side} {y1 + 12}L{side} {y2 - 12}L{x2} {y2}"
+    if y2 > y1:
+        way, middle, below = f"M{x1} {y1}L{x2} {y2}", (x1 + x2) // 2 + 4, (y1 + y2) // 2
+    else:  # the label stands where the arrow leaves its row, since its middle is beside, or in, another box
+        way = f"M{x1} {y1}L{side} {y1 + 12}L{side} {y2 - 12}L{x2} {y2}"
+        middle, below = side - len(label) * _CHAR - 4, y1 + 12
     dash = ' stroke-dasharray="4 3"' if dashed else ""
-    text = [f'<text x="{(x1 + x2) // 2 + 4}" y="{(y1 + y2) // 2}">{escape(label)}</text>'] if label else []
-    return [f'<path d="{way}" fill="none" stroke="black"{dash} marker-end="url(#a)"/>', *text]
+    text = f'<text x="{middle}" y="{below}" {_HALO}>{escape(label)}</text>' if label else ""
+    return f'<path d="{way}" fill="none" stroke="black"{dash} marker-end="url(#a)"/>', text
 
 
 def _plain(text: str) -> str:

@@ -174,3 +174,13 @@ def test_forms_that_do_not_go_together_are_named(words: list[str], text: str,
     except SystemExit as error:
         assert error.code == 2
     assert text in capsys.readouterr().err
+
+
+def test_arrows_lie_behind_boxes_and_labels_before_them() -> None:
+    graph = Drawing("g", [Box("a", ("x" * 30,)), Box("b", ("z",))], [Arrow("a", "b", "yes"), Arrow("b", "a", "back")])
+    drawn = [item.tag.rpartition("}")[2] for item in ElementTree.fromstring(in_rows(graph))]
+    assert drawn[3:] == ["path", "path", "rect", "text", "rect", "text", "text", "text"]
+    (box, *_), (*_, label) = (ElementTree.fromstring(in_rows(graph)).findall(f"{{http://www.w3.org/2000/svg}}{name}")
+                              for name in ("rect", "text"))
+    assert label.text == "back" and "stroke:white" in label.attrib["style"]
+    assert int(label.attrib["y"]) > int(box.attrib["y"]) + int(box.attrib["height"])
