@@ -76,7 +76,7 @@ def problems(value: Any, kind: Check, where: str) -> Iterator[str]:
         yield f"{where}: {value!r}"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "samples/broken").glob("*.o")) + [ROOT / "samples/tc/dscp.o"],
+@pytest.mark.parametrize("path", [*sorted((ROOT / "samples/broken").glob("*.o")), ROOT / "samples/tc/dscp.o"],
                          ids=lambda path: path.stem)
 def test_the_structure_is_that_of_the_schema(path: Path, capsys: pytest.CaptureFixture[str],
                                              monkeypatch: pytest.MonkeyPatch) -> None:
