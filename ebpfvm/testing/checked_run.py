@@ -48,7 +48,8 @@ class CheckedWatch(StateWatch):
         """
         entered = len(self.frames) < run.prog.kernel.stack.depth
         if entered:
-            for number in (0, *range(2 if not pc else 6, 10)):
+            result = (0,) if pc or run.prog.program.struct_ops is None else ()  # some members return nothing
+            for number in (*result, *range(2 if not pc else 6, 10)):
                 regs[number] = _JUNK + number
             del self.deepest[len(self.frames):]
             self.deepest.append(0)

@@ -79,3 +79,9 @@ def test_a_result_outside_of_the_range_is_noticed() -> None:
     blind = Judged(verify(program, linux(), log_level=0), AnyState(), True, 1)
     with pytest.raises(LawBroken, match="result 9, not in"):
         laws.inside(program, linux(), [Given(bytes(60))], blind)
+
+
+def test_a_member_that_returns_nothing_may_leave_the_result_alone() -> None:
+    program = Program("prog", assemble("exit"), "struct_ops", license="GPL", struct_ops=("Qdisc_ops", "reset"))
+    verdict = laws.check(program, linux(), [Given(bytes(60))])
+    assert verdict is not None and verdict.ok
