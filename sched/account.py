@@ -115,6 +115,9 @@ class PacketRecorder(Protocol):
     def copied(self, device: Any, packet: Packet) -> None:
         """Count a packet that a qdisc of a device has made of another one."""
 
+    def program(self, what: str, packet: Packet | None) -> None:
+        """Record a run of a program on a packet; `what` says which, and its result."""
+
     def queued(self) -> None:
         """Note that the qdisc has decided about the packet that `entered`."""
 

@@ -195,14 +195,18 @@ class RunRecorder:
         """Count a packet whose last reference a program released."""
         self._lost(packet, FREED)
 
-    def ran(self, event: str, _time: int, packet: Packet | None, result: str, ctx: Any) -> None:
+    def ran(self, event: str, packet: Packet | None, result: str) -> None:
         """Record an event of a device's observer: a run of an enqueue or a dequeue program."""
         if event in ("enqueue", "dequeue"):
+            self.program(f"{event} {result}".rstrip(), packet)
+
+    def program(self, what: str, packet: Packet | None) -> None:
+        """Record a run of a program on a packet; `what` says which, and its result."""
+        if self._events:
             now = self._now()
             flow = None if packet is None else self._flow(packet.flow).index
             self._rows.setdefault("events", []).append(
-                (now, "program", None, None if packet is None else packet.id, flow, None,
-                 f"{event} {result}".rstrip()))
+                (now, "program", None, None if packet is None else packet.id, flow, None, what))
 
     def _lost(self, packet: Packet, reason: str) -> None:
         now, flow = self._now(), self._flow(packet.flow)

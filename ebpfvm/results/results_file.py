@@ -114,7 +114,7 @@ class RunRecording:
         ran = self.recorder.ran
 
         def both(event: str, time: int, packet: Any, result: str, ctx: Any) -> None:
-            ran(event, time, packet, result, ctx)
+            ran(event, packet, result)
             if other is not None:
                 other(event, time, packet, result, ctx)
         return both

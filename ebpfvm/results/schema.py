@@ -108,7 +108,8 @@ TABLES: Final = {
         Column("queue", "INTEGER", "the device: `queues.queue`, NULL for a program"),
         Column("packet", "INTEGER", "number of the packet, NULL if a program returned none"),
         Column("flow", "INTEGER", "its flow: `flows.flow`"), Column("length", "INTEGER", "its bytes on the wire"),
-        Column("note", "TEXT", "why it was dropped; which program ran, and what it returned"))),
+        Column("note", "TEXT", "why it was dropped; which program ran (`enqueue`, `dequeue`, `cls NAME`, `act NAME`), "
+                               "and its result"))),
 }
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errors import UsageError
-from ebpfvm.ints import s32
 from ebpfvm.kernel.ctx import SkbContexts
 from ebpfvm.sched.shown import Part, entry, program_part
 from ebpfvm.sched.tc.action import Action, shown_verdict
 from ebpfvm.sched.tc.action_kind import COMMON, ActionKind
+from ebpfvm.sched.tc.filter_program import run_program
 from ebpfvm.sched.tc.lr import listing, option_rules
 from ebpfvm.sched.tc.tc_verdict import (
     TC_ACT_OK,
@@ -46,7 +46,7 @@ class ActBpf(Action):
         """Run the program (tcf_bpf_act)."""
         if self._contexts is None:
             self._contexts = SkbContexts(skb.kernel)
-        value = s32(self._contexts.run(self.program, skb))
+        value = run_program(self._contexts, self.program, skb, "act")
         if value == TC_ACT_UNSPEC:
             return self.control
         self.stats.drops += value == TC_ACT_SHOT

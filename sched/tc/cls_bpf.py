@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errors import UsageError
-from ebpfvm.ints import U32_MAX, s32
+from ebpfvm.ints import U32_MAX
 from ebpfvm.kernel.ctx import SkbContexts
 from ebpfvm.sched.shown import Part, entry, program_part
 from ebpfvm.sched.tc.block import Filter, TcfProto, shown_skips
 from ebpfvm.sched.tc.filter_kind import SKIP, FilterKind, common_rules
+from ebpfvm.sched.tc.filter_program import run_program
 from ebpfvm.sched.tc.lr import append, first, listing, option_rules
 from ebpfvm.sched.tc.tc_verdict import (
     TC_ACT_OK,
@@ -33,11 +34,6 @@ _MAJOR: Final = 0xFFFF0000
 _DIRECT: Final = frozenset({TC_ACT_OK, TC_ACT_SHOT, TC_ACT_STOLEN, TC_ACT_TRAP, TC_ACT_REDIRECT, TC_ACT_UNSPEC})
 
 
-def run_program(contexts: SkbContexts, program: Runnable, skb: SkBuff) -> int:
-    """Run a program of type sched_cls or sched_act on a packet, and return its result as a signed 32-bit number."""
-    return s32(contexts.run(program, skb))
-
-
 class Bpf(TcfProto):
     """The classifier bpf.
 
@@ -57,7 +53,7 @@ class Bpf(TcfProto):
         for found in self.filters:
             program: Runnable = found.options["program"]
             skb.tc_classid = found.classid & 0xFFFF if found.options.get("direct-action") else skb.tc_classid
-            value = run_program(contexts, program, skb)
+            value = run_program(contexts, program, skb, "cls")
             if found.options.get("direct-action"):
                 result.classid = found.classid & _MAJOR | skb.tc_classid & 0xFFFF
                 if value in _DIRECT and value != TC_ACT_UNSPEC:

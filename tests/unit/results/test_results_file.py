@@ -138,6 +138,16 @@ def test_events_tell_the_way_of_each_packet(path: Path) -> None:
     assert times == sorted(times)
 
 
+def test_runs_of_filters_are_recorded_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    result = simulate(tc="samples/tc/classes.tc", pcap="samples/captures/mixed.pcap", rate="4mbit", results=path,
+                      events=True)
+    runs = rows(path, "SELECT note, count(*), count(DISTINCT packet) FROM events WHERE event = 'program' "
+                      "AND note LIKE 'cls %' GROUP BY substr(note, 1, 8)")
+    assert runs and all(packets <= times for _, times, packets in runs)
+    assert 1000 < sum(packets for _, _, packets in runs) <= result.in_packets  # the script asks for IPv4 only
+
+
 def test_a_finished_run_can_be_written_afterwards(path: Path) -> None:
     result = simulate(str(RFC / "pfifo.o"), flows=FLOWS, rate="1mbit", record=True)
     write_results(path, result, {"title": "later"})
