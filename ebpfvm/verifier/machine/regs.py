@@ -169,6 +169,8 @@ def is_trusted(reg: Reg) -> bool:
 
 def probed(type: int) -> bool:
     """Return whether the kernel guards loads through such a pointer, which then yield 0 (convert_ctx_accesses)."""
+    if type & BASE == MEM:
+        return bool(type & UNTRUSTED)
     return type & BASE == BTF_ID and (bool(type & UNTRUSTED) or not type & (TRUSTED_FLAGS | RCU))
 
 

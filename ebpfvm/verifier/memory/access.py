@@ -39,6 +39,8 @@ def mixed(w: Walk, pc: int, type: int, trust_ok: bool = False) -> None:
                 w.found.pointer_types[pc] = type
             return
         raise Refuse(p.MIXED_POINTERS, EINVAL, "same insn cannot be used with different pointers")
+    elif r.probed(type):
+        w.found.pointer_types[pc] = type
 
 
 # -- steps ----------------------------------------------------------------------------------------------------------
