@@ -2,12 +2,13 @@
 
 `structure` leaves a wrapper by `break`, and passes a jump out of several of them on from one to the next. Here nothing
 is wrapped: what several jumps lead to stands behind all that jumps to it, under a test of `go` unless nothing else
-comes there, so that a jump is an assignment and falling through. Only loops are left by `break`.
+comes there, so that a jump is an assignment and falling through. Only loops are left by `break`. What comes later has
+a greater number, so that one test leads past several.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.engine.translate.structure import MAX_INDENT, BlockNode, Goto, If, LoopNode, NodeTree, TooDeep, loop_ends
 from ebpfvm.lazy_dataclasses import dataclass
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 Nodes = list[Any]  # nodes of `structure`, and meetings
 
+_MANY: Final = 5  # so many tests that follow each other can be passed by one
+
 
 @dataclass(slots=True)
 class Meeting:
@@ -33,10 +36,26 @@ class Meeting:
 
 @dataclass(slots=True)
 class _Labels:
-    """The labels of a `Meeting` that is being printed; `alone` is the next one if all jumps lead there."""
+    """The parts of a `Meeting` that is being printed.
 
+    Attributes:
+        parts: them.
+        tests: what each is printed under, "" if all jumps lead there.
+        left: the labels that follow.
+        alone: the next label if all jumps lead there.
+    """
+
+    parts: list[tuple[int, Nodes]]
+    tests: list[str]
     left: set[int]
     alone: int | None = None
+
+    def proceed(self, number: int) -> None:
+        """Note that the next part to print is the one after that with a number, -1 for what is before all."""
+        if number >= 0:
+            self.left.discard(self.parts[number][0])
+        follows = number + 1 < len(self.parts) and not self.tests[number + 1]
+        self.alone = self.parts[number + 1][0] if follows else None
 
 
 class _FallingTree(NodeTree):
@@ -62,7 +81,9 @@ def falling(function: FlowGraph, code: Mapping[int, BlockCode], indent: int, cou
     """
     printer = _FallingPrinter(code, counted, called, places)
     printer.ends = {header: end for header, (_, end) in loop_ends(function, code).items()}
-    printer.nodes(_FallingTree(function, code).falling(), indent)
+    nodes = _FallingTree(function, code).falling()
+    printer.number(nodes)
+    printer.nodes(nodes, indent)
     return printer.lines
 
 
@@ -170,19 +191,40 @@ class _FallingPrinter:
         return found, reaches
 
     def _meeting(self, node: Meeting, indent: int) -> bool:
-        labels = _Labels({label for label, _ in node.parts})
+        tests, waiting = list[str](), self._jumps(node.core)
+        for label, after in node.parts:
+            tests.append("" if waiting == {label} else f"if go == {self._numbers[label]}:")
+            waiting = waiting - {label} | self._jumps(after)
+        labels = _Labels(node.parts, tests, {label for label, _ in node.parts})
         self._open.append(labels)
-        waiting, body, test = self._jumps(node.core), node.core, ""
-        reaches = True
-        for label, after in [*node.parts, (-1, [])]:
-            labels.alone = label if waiting == {label} else None
-            reaches = self._part(body, test, indent)
-            if label < 0:
-                break
-            labels.left.discard(label)
-            test = "" if waiting == {label} else f"if go == {self._number(label)}:"
-            waiting, body = waiting - {label} | self._jumps(after), after
+        labels.proceed(-1)
+        reaches, first = self.nodes(node.core, indent), 0
+        while first < len(tests):
+            last = first + 1
+            while tests[first] and last < len(tests) and tests[last]:
+                last += 1
+            reaches = self._parts(labels, first, last, indent)
+            first = last
         self._open.pop()
+        return reaches
+
+    def _parts(self, labels: _Labels, first: int, last: int, indent: int) -> bool:
+        """Print parts of a meeting that all have a test, or one; return whether control can get behind them."""
+        size, reaches = last - first, True
+        count = -(-size // _MANY) if size >= _MANY else 0  # groups that are passed by one test
+        for n in range(count):
+            begin, end = first + size * n // count, first + size * (n + 1) // count
+            self._add(indent, f"if go <= {self._numbers[labels.parts[end - 1][0]]}:")
+            self._parts_of(labels, range(begin, end), indent + 1)
+        if not count:
+            reaches = self._parts_of(labels, range(first, last), indent)
+        return reaches
+
+    def _parts_of(self, labels: _Labels, numbers: range, indent: int) -> bool:
+        reaches = True
+        for n in numbers:
+            labels.proceed(n)
+            reaches = self._part(labels.parts[n][1], labels.tests[n], indent)
         return reaches
 
     def _part(self, nodes: Nodes, test: str, indent: int) -> bool:
@@ -198,8 +240,19 @@ class _FallingPrinter:
 
     # ---- jumps and loops --------------------------------------------------------------------------------------------
 
-    def _number(self, label: int) -> int:
-        return self._numbers.setdefault(label, len(self._numbers) + 1)
+    def number(self, nodes: Nodes) -> None:
+        """Number what is jumped to in nodes, in the order in which it is printed."""
+        for node in nodes:
+            if isinstance(node, If):
+                self.number(node.then)
+                self.number(node.orelse)
+            elif isinstance(node, LoopNode):
+                self.number(node.body)
+            elif isinstance(node, Meeting):
+                self.number(node.core)
+                for label, after in node.parts:
+                    self._numbers[label] = len(self._numbers) + 1
+                    self.number(after)
 
     def _crossed(self, target: int) -> tuple[int, bool]:
         """Return how many loops a jump leaves, and whether all that comes to where it leads does so from here."""
@@ -218,7 +271,7 @@ class _FallingPrinter:
         crossed, alone = self._crossed(target)
         again = not crossed and any(found == target for found in self._open)
         if not alone:
-            self._add(indent, f"go = {self._number(target)}")
+            self._add(indent, f"go = {self._numbers[target]}")
         if crossed or again:
             self._add(indent, "continue" if again else "break")
         return not crossed and not again
@@ -282,7 +335,7 @@ class _FallingPrinter:
             self._add(indent, "break")
             return False
         if far:
-            self._add(indent, f"if {' or '.join(f'go == {self._number(target)}' for target in far)}: break")
+            self._add(indent, f"if {' or '.join(f'go == {self._numbers[target]}' for target in far)}: break")
         return True
 
 
