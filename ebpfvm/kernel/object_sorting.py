@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.object_types import ObjectType
     from ebpfvm.kernel.refs import Refs
 
-_PLENTY: Final = 1000  # more comparisons than one run without loops can make
+PLENTY: Final = 1000  # more comparisons than one run without loops can make
 
 
 def sorter(refs: Refs, kind: ObjectType, at: int) -> Callable[..., int]:
@@ -75,7 +75,7 @@ def sorter_by(refs: Refs, kind: ObjectType, at: int, key: int, exact: bool) -> C
 
     def add(ticks: Iterator[None], tree: ObjectTree, obj: AllocObject, unit: int, over: Callable[[], Never]) -> int:
         cells = obj.cells
-        if exact or length_hint(ticks) < _PLENTY or cells[cell] is not None or not obj.refs & COUNT:
+        if exact or length_hint(ticks) < PLENTY or cells[cell] is not None or not obj.refs & COUNT:
             return slowly(ticks, tree, obj, less, unit, over)
         obj.refs += unit - PROGRAM_UNIT
         refs.held -= 1

@@ -92,10 +92,11 @@ class ObjectFacts:
         first: variable -> the tree whose first object it has.
         roots: variable -> the cell with the tree that it is.
         kept: variables with objects to which somebody besides the program has a reference.
+        unspent: whether nothing of the budget is consumed, and `ticks` not made yet.
     """
 
     __slots__ = ("cells", "const", "deltas", "first", "fresh", "held", "kept", "locks", "null", "put", "refs", "roots",
-                 "same", "stored", "types", "unsaved")
+                 "same", "stored", "types", "unsaved", "unspent")
 
     def __init__(self) -> None:
         self.same: dict[str, str] = {}
@@ -114,6 +115,7 @@ class ObjectFacts:
         self.kept: set[str] = set()
         self.first: dict[str, str] = {}
         self.roots: dict[str, str] = {}
+        self.unspent = False
 
     def copy(self) -> ObjectFacts:
         """Return a copy."""
@@ -124,6 +126,7 @@ class ObjectFacts:
         made.held, made.stored, made.put = self.held, self.stored, self.put
         made.deltas, made.kept = dict(self.deltas), set(self.kept)
         made.first, made.roots = dict(self.first), dict(self.roots)
+        made.unspent = self.unspent
         return made
 
     def key(self) -> tuple[object, ...]:
@@ -131,7 +134,8 @@ class ObjectFacts:
         return (*(frozenset(part.items()) for part in (self.same, self.const, self.null, self.refs, self.cells,
                                                                self.types, self.locks, self.deltas, self.first,
                                                                self.roots)),
-                frozenset(self.unsaved), frozenset(self.fresh), frozenset(self.kept), self.held, self.stored, self.put)
+                frozenset(self.unsaved), frozenset(self.fresh), frozenset(self.kept), self.held, self.stored, self.put,
+                self.unspent)
 
     def renamed(self, text: str) -> str:
         """Return a text with the variables that stand for others replaced by those."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from ebpfvm.engine.translate.program_body import GET, PUT
 from ebpfvm.engine.translate.statements import Stmt, assign, effect, reads_of
+from ebpfvm.kernel.object_sorting import PLENTY
 from ebpfvm.kernel.object_types import ObjectType
 from ebpfvm.kernel.refs import COUNT, PROGRAM_UNIT
 from ebpfvm.lazy_tuples import NamedTuple
@@ -47,6 +48,7 @@ _CALL: Final = re.compile(r"\w\(")
 _QUIET: Final = re.compile(r"\b(?:(?:GET|EXISTING|AT)\d+(?:_[ed])?|[UBP]\d|[UB]_\w+|FIND_\w+|PACK_\w+|len|REPEAT|HIDE|"
                            r"next|LEAVE[ed]|HASH\w*|HINT)\(")
 """Calls that neither look at what is known here, nor change it."""
+_MAY_RETIRE: Final = "RETIRED = True"
 _LOOKS: Final = re.compile(r"[^()]*\(*(?:MEMBER_\w+|HASH\w*)\([^()]*\)[^()]*\)*[^()]*")  # change nothing
 
 
@@ -61,6 +63,7 @@ class Known(NamedTuple):
         locks: the instructions that take or release locks.
         moving: the calls after which the program may hold more or fewer references.
         plain: function that makes objects without lists and trees -> their class, and their cells.
+        plenty: whether the budget is more than the insertions of a run without loops can consume.
     """
 
     own: int
@@ -70,6 +73,7 @@ class Known(NamedTuple):
     locks: frozenset[int]
     moving: frozenset[int]
     plain: dict[str, tuple[str, str]]
+    plenty: bool
 
 
 class ObjectLines:
@@ -82,7 +86,8 @@ class ObjectLines:
 
     def __init__(self, known: Known, lines: Iterable[Stmt]) -> None:
         self.quiet_locks = _quiet_locks(known.locks, lines)
-        self.own, self.owning, self.empty, self.types, self.locks, self.moving, self.plain = known
+        self.own, self.owning, self.empty, self.types, self.locks, self.moving, self.plain, self.plenty = known
+        self.ticks: list[Stmt] = []  # what makes the budget
 
     def asked(self, line: Stmt, facts: ObjectFacts) -> tuple[str, int]:
         """Return the variable that must be known before a guarded line, and how it is usually held, 0 for whether NULL.
@@ -115,10 +120,22 @@ class ObjectLines:
 
     def line(self, line: Stmt, facts: ObjectFacts) -> list[Stmt]:
         """Return what becomes of a line, and change what is known."""
+        if line.value.startswith("ticks = ") and self.plenty:
+            facts.unspent, self.ticks = True, [line]
+            return []
         # Whoever asks for an object's address makes its memory, which depends on whether it has been freed.
-        asked = {facts.same.get(name, name) for name in _ADDRESS.findall(line.text)}
+        asked = {facts.same.get(name, name) for name in _ADDRESS.findall(line.text) if line.pc not in self.locks}
         before = stored(facts) if asked & {*facts.unsaved, *facts.deltas} else []
-        return [*before, *self._line(line, facts)]
+        out = [*before, *self._line(line, facts)]
+        # What follows a call that changes anything is the same with and without loops before it.
+        if facts.unspent and any("ticks" in each.value or each.value == _MAY_RETIRE for each in out):
+            out = [*self.begun(facts), *out]
+        return out
+
+    def begun(self, facts: ObjectFacts) -> list[Stmt]:
+        """Return what makes the budget, if that is not made yet."""
+        out, facts.unspent = self.ticks if facts.unspent else [], False
+        return out
 
     def _line(self, line: Stmt, facts: ObjectFacts) -> list[Stmt]:
         if line.writes:
@@ -150,7 +167,7 @@ class ObjectLines:
         """Return what becomes of a line that may look at anything, and change it."""
         out = [*stored(facts), line]
         if line.value not in (PUT, GET) and calls(line.text):
-            out.append(effect("RETIRED = True", line.pc))
+            out.append(effect(_MAY_RETIRE, line.pc))
         facts.clobber(moves and (line.pc in self.moving or line.pc == OUTSIDE))
         return out
 
@@ -203,7 +220,7 @@ class ObjectLines:
         if calls(value) and not _TAKEN_OUT.fullmatch(value):
             out += stored(facts)
             if not _LOOKS.fullmatch(value):
-                out.append(effect("RETIRED = True", line.pc))
+                out.append(effect(_MAY_RETIRE, line.pc))
                 facts.clobber(line.pc in self.moving)
         for each in (name, *line.also):
             facts.forget(each)
@@ -307,7 +324,7 @@ class ObjectLines:
         local, by = f"t_{line.pc}_tree", f"cells[{key}]"
         spend = around(facts, f"SPEND_{key}(ticks, {local}, {name}, {over})")
         out = [assign(local, tree, line.pc)._replace(pure=False),
-               effect(f"if HINT(ticks) < 1000: {spend}", line.pc),
+               *([] if facts.unspent else [effect(f"if HINT(ticks) < {PLENTY}: {spend}", line.pc)]),
                effect(f"{local}.append({name}) if not {local} or {local}[-1].{by} <= {name}.{by} else "
                       f"SORT_{key}({local}, {name})", line.pc),
                effect(f"{name}.cells[{cell}] = {local}", line.pc)]

@@ -76,7 +76,7 @@ class ObjectPaths(ObjectLines):
         """Return the copy of a block, from a line of it on, for what is known; what is lost is written back."""
         ends = not self.code[start].succs  # there is one end, to which all ways lead
         if ends or start in self.headers or (len(self._numbers) > self.most and not index):
-            lines += stored(facts)
+            lines += [*stored(facts), *([] if ends else self.begun(facts))]
             facts = self._beginning(start, facts)
         if not index:
             live = facts.live_roots(self.live[start])

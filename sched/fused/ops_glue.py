@@ -15,6 +15,7 @@ from ebpfvm.engine.translate.source import simplify
 from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, effect, reads_of, sweep
 from ebpfvm.errors import InternalError
 from ebpfvm.kernel.kernel_structs import QDISC, SK_BUFF, structs_of
+from ebpfvm.kernel.object_sorting import PLENTY
 from ebpfvm.kernel.object_types import ObjectType
 from ebpfvm.kernel.refs import COUNT, PROGRAM_UNIT
 from ebpfvm.sched.account import Packet
@@ -196,7 +197,8 @@ class OpsGlue(Blocks):
                  for number, kind in made.items()}
         plain = {f"NEW{number}": (f"KIND{number}", repr(kind.shape.fresh)) for number, kind in made.items()
                  if not kind.shape.roots}
-        return Known(self.own, owning, empty, types, frozenset(locks), frozenset(moving), plain)
+        return Known(self.own, owning, empty, types, frozenset(locks), frozenset(moving), plain,
+                     self.budget >= PLENTY)
 
     def made(self) -> dict[str, ObjectType]:
         """Return the types of the objects that it makes, by the numbers of their types."""
