@@ -241,7 +241,7 @@ class _FallingPrinter:
     # ---- jumps and loops --------------------------------------------------------------------------------------------
 
     def number(self, nodes: Nodes) -> None:
-        """Number what is jumped to in nodes, in the order in which it is printed."""
+        """Give what is jumped to in nodes its number, in the order in which it is printed."""
         for node in nodes:
             if isinstance(node, If):
                 self.number(node.then)

@@ -195,20 +195,22 @@ def saved(named: Iterable[int]) -> str:
 def loaded(named: Iterable[int]) -> str:
     """Return statements that read the variables again."""
     return "; ".join(["FITS = BYTES.load()",
-                      *(f"K{number}, H{number}, R{number} = M{number}.plain_keys()" for number in sorted(named))])
+                      *(f"K{number}, H{number}, R{number} = M{number}.plain_keys(); R{number} *= FITS"
+                        for number in sorted(named))])
 
 
 def _inner(name: str, template: InnerTemplate) -> MapCode:
     """Return the code for an inner map, of which is known what all of them have in common."""
     keys, head = f"{name}.ranks", f"{name}.head"
     size, packets = template.spec.value_size + ELEMENT_BYTES, template.shape.packets if template.shape else ()
-    return MapCode(name, f"{name}.elems", keys, head, f"{name}.plain_room", f"{name}.plain_room", size, packets,
-                   f"{name}.spare", f"{name}.made()", _drop_first(keys, head))
+    room, plain = f"{name}.plain_room and FITS", f"{name}.plain_room"
+    return MapCode(name, f"{name}.elems", keys, head, room, plain, size, packets, f"{name}.spare", f"{name}.made()",
+                   _drop_first(keys, head))
 
 
 def _drop_first(keys: str, head: str) -> tuple[str, ...]:
-    """Return statements that remove the first key of a plain list."""
-    return f"{head} += 1", f"if {head} > {_SPARE} or {head} == len({keys}): del {keys}[:{head}]; {head} = 0"
+    """Return statements that remove the first key of a plain list; all that are left there may be gone already."""
+    return f"{head} += 1", f"if {head} > {_SPARE}: del {keys}[:{head}]; {head} = 0"
 
 
 NAMES: Final = {"insort": insort, "len": len}

@@ -170,7 +170,7 @@ class MapSteps:
         facts.first.pop(found.map, None)
         facts.found.clear()
         facts.cells.clear()
-        new = f"{key} not in {found.elems} and len({found.elems}) < {found.room} and FITS"
+        new = f"{key} not in {found.elems} and len({found.elems}) < {found.room}"
         slowly = self._slowly(line, key, call, facts)
         return Split(new, Branch(facts, slowly, cold=True), Branch(usual, lines), tuple(before))
 

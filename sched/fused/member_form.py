@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _OBJECTS: Final = "SCH", "FREE", "o_skb"  # which a member that has them does not assign
 KEPT: Final = "qlen", "backlog", "drops", "bytes", "packets", "requeues", "overlimits"
 _U32: Final = KEPT[:3] + KEPT[5:]
+KEPT_SIZES: Final = {name: 4 if name in _U32 else 8 for name in KEPT}
+_LIMIT: Final = "(SCH.limit & 0xffffffff)"
 _MEMORY: Final = re.compile(r"\b(?:LOAD|LOAD_PROBE|STORE|READ|READ_PROBE)\(")
 _ASKED: Final = re.compile(r"\b[A-Z]\w*\([^()]*\bSCH\b(?!\.)")  # a call that has the qdisc as an argument
 _NUMBER: Final = re.compile(r"\d+|0x[0-9a-f]+")
@@ -45,6 +47,7 @@ class MemberForm:
         self._constants, self._calls = constants, calls
         self._kept: set[str] = set()
         self._hidden = False  # whether a variable may be the qdisc where a line uses it
+        self._limited = False  # whether the qdisc's limit is a variable, too: nothing in a member changes it
 
     @property
     def saved(self) -> str:
@@ -54,7 +57,8 @@ class MemberForm:
     @property
     def loaded(self) -> str:
         """Statements that read them again, each after a semicolon."""
-        return "; KVIEW = SCH.kernel_view" + "".join(f"; K_{name} = KVIEW.{name}" for name in sorted(self._kept))
+        kept = "".join(f"; K_{name} = KVIEW.{name}" for name in sorted(self._kept))
+        return f"; KVIEW = SCH.kernel_view{kept}" + (f"; K_limit = {_LIMIT}" if self._limited else "")
 
     def changed(self, graph: FlowGraph, code: dict[int, BlockCode]) -> dict[int, BlockCode]:
         """Return the blocks of a member in that form."""
@@ -80,12 +84,16 @@ class MemberForm:
         texts = [text for code in members for block in code.values() for text in _seen(block)]
         if not self._hidden and not any(looks_at_memory(text) or _ASKED.search(text) for text in texts):
             self._kept = {name for name in KEPT for text in texts if f"SCH.kernel_view.{name}" in text}
+            rest = [text.replace(_LIMIT, "") for text in texts]
+            self._limited = rest != texts and not any("SCH.limit" in text for text in rest)
 
     def with_kept(self, code: dict[int, BlockCode]) -> dict[int, BlockCode]:
         """Return blocks with variables instead of the counters that are kept."""
         return _mapped(code, self._counter)
 
     def _counter(self, text: str) -> str:
+        if self._limited:
+            text = text.replace(_LIMIT, "K_limit")
         if "SCH.kernel_view" not in text:
             return text
         for name in self._kept:

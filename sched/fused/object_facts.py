@@ -17,7 +17,9 @@ LOST: Final = -1
 _MORE_HELD: Final = re.compile(r"REFS\.held > (\w+)")
 _VALUE: Final = re.compile(r"(\w+) or None")
 _TRUTH: Final = re.compile(r"((?:not )*)\(?(\w+)( is None| is not None)?\)?")
-_ZERO: Final = re.compile(r"\(?(\w+) (==|!=) 0\)?")
+CLOCK: Final = "now"  # the time of a run, which is less than half of what 64 bits hold
+_ZERO: Final = re.compile(r"\(?(\w+) (==|!=) (\d\w*)\)?")
+_NO_WRAP: Final = re.compile(r"\(?(\w+) <= \(\((0x[0-9a-f]+|\d+) \+ \1\) & 0xffffffffffffffff\)\)?")
 _MASKED: Final = re.compile(r"(not )?\(?(\w+)\.refs & (0x[0-9a-f]+|OWN_MASK)\)?")
 _EXACT: Final = re.compile(r"\(?(\w+)\.refs == (0x[0-9a-f]+|OWN)\)?")
 _HELD: Final = re.compile(r"(not )?REFS\.held")
@@ -59,7 +61,11 @@ def _atom(text: str, facts: ObjectFacts, own: int) -> bool | None:
     zero, truth = _ZERO.fullmatch(text), _TRUTH.fullmatch(text)
     if zero is not None:
         const = facts.const.get(zero[1])
-        return None if const is None or not const[0].isdigit() else (not int(const, 0)) == (zero[2] == "==")
+        same = None if const is None or not const[0].isdigit() else int(const, 0) == int(zero[3], 0)
+        return None if same is None else same == (zero[2] == "==")
+    wraps = _NO_WRAP.fullmatch(text)
+    if wraps is not None and facts.const.get(wraps[1]) == CLOCK and int(wraps[2], 0) < 1 << 63:
+        return True
     if truth is None:
         return None
     return _truth(truth[2], truth[3], truth[1].count("not") % 2 == 1, facts)

@@ -12,8 +12,8 @@ from ebpfvm.kernel.object_types import ObjectType
 from ebpfvm.kernel.refs import COUNT, PROGRAM_UNIT
 from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.fused.glue import OUTSIDE
-from ebpfvm.sched.fused.object_facts import LOST, ObjectFacts, decided, rooted
-from ebpfvm.sched.fused.object_stores import added, around, counted, is_single, saved, stored, unlocked
+from ebpfvm.sched.fused.object_facts import CLOCK, LOST, ObjectFacts, decided, rooted
+from ebpfvm.sched.fused.object_stores import added, around, counted, is_single, saved, stored, storing_first, unlocked
 from ebpfvm.sched.fused.specialised import QUIESCE
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class ObjectLines:
         if fails and "REFS.held" in condition:
             return [*stored(facts), effect(text, line.pc)]
         if fails or _TAKE.fullmatch(body):  # a TAKE returns the same object, or fails
-            return [_storing_first(condition, body, line.pc, facts)]
+            return [storing_first(condition, body, line.pc, facts)]
         return self._unknown(line._replace(value=text, reads=reads_of(text)), facts)
 
     def _unknown(self, line: Stmt, facts: ObjectFacts, moves: bool = True) -> list[Stmt]:
@@ -175,12 +175,12 @@ class ObjectLines:
         name, value = line.writes, _STILL.sub(r"\1", facts.renamed(line.value))
         new, cell = _NEW.fullmatch(value), _place(value)
         if _PLAIN.fullmatch(value) and not line.also:
-            out = []
-            if value != name:
-                out = self._left(name, facts)
-                value = facts.renamed(value)
-                facts.forget(name)
-                facts.same[name] = value
+            if value == name:
+                return []
+            out = self._left(name, facts)
+            value = facts.renamed(value)
+            facts.forget(name)
+            facts.same[name] = value
             return [*out, assign(name, value, line.pc)]
         if new is not None:
             root, plain = f"o_n{line.pc}", self.plain.get(new[1])
@@ -224,8 +224,8 @@ class ObjectLines:
                 facts.clobber(line.pc in self.moving)
         for each in (name, *line.also):
             facts.forget(each)
-        if _NUMBER.fullmatch(value) and not line.also:
-            facts.const[name] = value
+        if (_NUMBER.fullmatch(value) or value in (CLOCK, f"({CLOCK})")) and not line.also:
+            facts.const[name] = value.strip("()")
             if value == "None":
                 facts.null[name] = True
         if looked is not None:
@@ -354,14 +354,10 @@ class ObjectLines:
             facts.held -= 1
             facts.count(name, LOST)
             return [effect(f"{name}.refs = 0; {name}.last_holder = 'program'", line.pc),
-                    self._destroyed(name, line)]
+                    effect(f"if {name}._region is not None: {name}.retire(); RETIRED = True", line.pc)]
         out = self._unknown(effect(text, line.pc), facts, moves=False)
         facts.move(-1)
         return out
-
-    @staticmethod
-    def _destroyed(name: str, line: Stmt) -> Stmt:
-        return effect(f"if {name}._region is not None: {name}.retire(); RETIRED = True", line.pc)
 
     def _count(self, refs: re.Match[str], facts: ObjectFacts) -> None:
         """Take note of a change of an object's references."""
@@ -386,12 +382,6 @@ def _place(text: str) -> tuple[str, int] | None:
         return None
     kind = found.lastindex // 2 - 1 if found.lastindex else 0
     return found[2 * kind + 1], int(found[2 * kind + 2]) + (kind << 20)
-
-
-def _storing_first(condition: str, body: str, pc: int, facts: ObjectFacts) -> Stmt:
-    """Return a guarded line that writes back what has not been stored yet, if it does anything."""
-    kept = "".join(f"{stmt.text}; " for stmt in stored(facts.copy()))
-    return effect(f"if {condition}: {kept}{body}", pc)
 
 
 def calls(text: str) -> bool:

@@ -14,7 +14,6 @@ from ebpfvm.sched.fused.glue import OUTSIDE
 from ebpfvm.sched.fused.object_facts import ObjectFacts, decided
 from ebpfvm.sched.fused.object_lines import Known, ObjectLines, calls
 from ebpfvm.sched.fused.object_stores import added, counted, stored, unlocked
-from ebpfvm.sched.fused.object_tidy import tidied
 from ebpfvm.sched.fused.specialised import BODY, with_bodies
 
 if TYPE_CHECKING:
@@ -123,10 +122,9 @@ class ObjectPaths(ObjectLines):
             elif name and start not in self.headers and len(self._numbers) <= self.most:
                 no, yes = (self._at(start, n, facts.with_null(name, is_null), []) for is_null in (False, True))
                 condition = f"{name} is None"
-                return BlockCode(tidied(lines), condition, reads_of(condition), line.pc, None, (no, yes))
+                return BlockCode(lines, condition, reads_of(condition), line.pc, None, (no, yes))
             lines += self.line(line, facts)
-        made = self._ending(block, lines, facts)
-        return made._replace(lines=tidied(made.lines))
+        return self._ending(block, lines, facts)
 
     def _ending(self, block: BlockCode, lines: list[Stmt], facts: ObjectFacts) -> BlockCode:
         if len(block.succs) < 2:

@@ -75,3 +75,9 @@ def around(facts: ObjectFacts, call: str) -> str:
     if facts.held != facts.stored:
         undone.append(f"REFS.held = {facts.stored}")
     return "; ".join([*(stmt.text for stmt in stored(facts.copy())), call, *undone])
+
+
+def storing_first(condition: str, body: str, pc: int, facts: ObjectFacts) -> Stmt:
+    """Return a guarded line that writes back what has not been stored yet, if it does anything."""
+    kept = "".join(f"{stmt.text}; " for stmt in stored(facts.copy()))
+    return effect(f"if {condition}: {kept}{body}", pc)

@@ -26,6 +26,7 @@ from ebpfvm.sched.fused.object_calls import ObjectCalls, class_of
 from ebpfvm.sched.fused.object_facts import ObjectFacts
 from ebpfvm.sched.fused.object_lines import Known
 from ebpfvm.sched.fused.object_paths import ONE_DROPPED, ObjectPaths
+from ebpfvm.sched.fused.object_tidy import tidied
 from ebpfvm.sched.fused.specialised import QUIESCE
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ class OpsGlue(Blocks):
         graph, found = self.joined()
         paths = ObjectPaths(graph, found, facts, self._known())
         graph, found = simplify(FlowGraph(paths.entry, {}), paths.made)
-        found, _ = sweep(found, graph)
+        found, _ = sweep({start: block._replace(lines=tidied(block.lines)) for start, block in found.items()}, graph)
         return Site(graph, found)
 
 

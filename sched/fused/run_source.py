@@ -24,6 +24,7 @@ from ebpfvm.sched.fused.glue import OUTSIDE, Glue
 from ebpfvm.sched.fused.map_code import Views
 from ebpfvm.sched.fused.renamed import Renamed, texts_of, with_texts
 from ebpfvm.sched.fused.untouched import untouched
+from ebpfvm.sched.fused.wrapping import wrapping
 from ebpfvm.sched.simulation import BOOT_NS, PROGRESS_EVERY
 
 if TYPE_CHECKING:
@@ -169,7 +170,8 @@ class RunSource:
             self._watchdog(indent)
         self._tie(indent)
         self._site(1, self.sites[1], indent)
-        self._text(indent, "if turn == 2:", "    turn = 0", *self._progress("    "), "    break")
+        after = "if turn:" if self.run.watchdog is None else "if turn == 2:"
+        self._text(indent, after, "    turn = 0", *self._progress("    "), "    break")
         if self.run.watchdog is not None:
             self._text(indent, "if turn:", "    turn = 0", "    if sending is None:", f"        {PUT}",
                        "        S.fruitless()", f"        {GET}", "    else: WATCHDOG.idle = 0")
@@ -323,7 +325,7 @@ class RunSource:
             made = structure.nested(*asked)
         for depth, text, node in made:
             origin = None if node == OUTSIDE else LineOrigin(program, unit.slot(node))
-            self.lines.append(("    " * depth + text, origin))
+            self.lines.append(("    " * depth + wrapping(text), origin))
         if not made:
             self._text(indent, "pass")
 

@@ -18,7 +18,7 @@ from ebpfvm.limits import Limits
 from ebpfvm.loader.variables import set_variables
 from ebpfvm.scenario import Scene
 from ebpfvm.sched.fused.member_form import MemberForm
-from ebpfvm.sched.fused.object_facts import ObjectFacts, decided
+from ebpfvm.sched.fused.object_facts import CLOCK, ObjectFacts, decided
 from ebpfvm.sched.packet import build
 from ebpfvm.sched.simulation import BOOT_NS
 from tests.laws import fused_mainline
@@ -51,8 +51,17 @@ def test_what_packets_never_have_and_who_counts_them(tmp_path: Path, monkeypatch
     code = _fused("fq", tmp_path, monkeypatch)
     assert not re.search(r"MEMBER_|LOAD\(|SWAP\(|\.wire_len|kernel_view\.|NEW46", code.partition("KVIEW")[2].replace(
         "= KVIEW", ""))
-    assert "K_qlen = ((K_qlen + 1) & 0xffffffff)" in code
+    assert "K_qlen = K_qlen + 1 if K_qlen <= 0xfffffffe else" in code
+    assert "if (K_qlen >= K_limit):" in code
     assert re.search(r"^ *del t_\d+_root\[0\]", code, re.MULTILINE)
+
+
+def test_no_budget_is_made_where_nothing_consumes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The packet of a flow that is known is put into its tree without asking what is left."""
+    code = _fused("fq", tmp_path, monkeypatch)
+    known = code.rpartition("g_53[0] = t_134_old")[2].partition("t_210_tree.append")[0]
+    assert "o_n185.cells = [None, o_skb, r" in known
+    assert not re.search(r"ticks|REFS\.held|\.refs [+-]=", known)
 
 
 def test_a_packet_with_another_length_ends_a_fused_run() -> None:
@@ -134,10 +143,14 @@ def test_conditions_that_are_decided() -> None:
     facts.null |= {"r1": False, "r2": True}
     facts.refs["r1"] = 1 << 64
     facts.held = 0
+    facts.const |= {"r4": "7", "r5": CLOCK}
     own = 1 << 96
     for text, expected in (("r1 is not None", True), ("not r2", True), ("r3", None), ("r2 and r3", False),
                            ("r1 and not r1.refs & 0xffffffff", True), ("REFS.held", False),
-                           ("(r1.refs == OWN)", False), ("(o_skb.refs & OWN_MASK)", None)):
+                           ("(r1.refs == OWN)", False), ("(o_skb.refs & OWN_MASK)", None),
+                           ("(r4 == 7)", True), ("(r4 != 7)", False), ("r4 == 0", False), ("r5 == 7", None),
+                           ("(r5 <= ((0x2540be400 + r5) & 0xffffffffffffffff))", True),
+                           ("(r5 <= ((0x8000000000000000 + r5) & 0xffffffffffffffff))", None)):
         assert decided(text, facts, own) is expected, text
 
 
