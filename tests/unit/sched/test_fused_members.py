@@ -51,7 +51,7 @@ def test_what_packets_never_have_and_who_counts_them(tmp_path: Path, monkeypatch
     code = _fused("fq", tmp_path, monkeypatch)
     assert not re.search(r"MEMBER_|LOAD\(|SWAP\(|\.wire_len|kernel_view\.|NEW46", code.partition("KVIEW")[2].replace(
         "= KVIEW", ""))
-    assert "K_qlen = K_qlen + 1 if K_qlen <= 0xfffffffe else" in code
+    assert "K_qlen = K_qlen + 1 if K_qlen <= 0x3ffffffe else" in code
     assert "if (K_qlen >= K_limit):" in code
     assert re.search(r"^ *del t_\d+_root\[0\]", code, re.MULTILINE)
 
