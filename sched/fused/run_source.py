@@ -48,6 +48,7 @@ _WRITE: Final = "STATE_WRITE"  # what `PUT` does besides
 _WORD: Final = re.compile("|".join((PUT, GET, SAVE, LOAD, _KEEP, _WRITE)))
 
 
+_ROOM: Final = "if len(REFS.born) > REFS.room: REFS.live()"
 _LABELLED: Final = ("if data is not last_data:", "    last_data = data", "    flow, protocol, usual = LABEL(data)",
                     "o_skb._bytes = data", "o_skb.protocol = protocol",
                     "o_skb.priority = usual if priority is None else priority")
@@ -134,7 +135,8 @@ class RunSource:
         head = ["head = S.only.head"] if run.only is not None else []
         self._text(1, "LENT = RETIRED = False", "turn = 0", *head, f"{GET}", "born = REFS.born.append", "try:")
         if run.in_step is not None:
-            self._text(2, "for t, row in S.in_step.rounds():", "    for flow in row:")
+            self._text(2, "for t, row in S.in_step.rounds():", *([f"    {_ROOM}"] if self._rows else []),
+                       "    for flow in row:")
             indent = 4
         elif run.only is not None:
             late = [] if run.until == NEVER else [f"    if t > {run.until}: t = {run.until}"]
@@ -281,11 +283,16 @@ class RunSource:
             self._text(indent, "LOG.append(o_skb)")
         self._site(0, self.sites[0], indent)
 
+    @property
+    def _rows(self) -> bool:
+        """Whether it is tested for each row of packets whether there are so many that the dead ones must go."""
+        return self.run.in_step is not None and not self.pooled
+
     def _born(self) -> list[str]:
         """Return the lines that make a packet with what all have at first, or take one that nobody uses any more."""
         made = ["o_skb = new(Packet)", "o_skb._packet = o_skb.fate = None", f"o_skb._region = {self.arrives[0]}",
-                "o_skb.departure = o_skb.address = o_skb.hash = o_skb.refs = 0",
-                "if len(REFS.born) > REFS.room: REFS.live()", "born(o_skb)"]
+                "o_skb.departure = o_skb.address = o_skb.hash = 0",
+                *([] if self._rows else [_ROOM]), "born(o_skb)"]
         if not self.pooled:
             return made
         return ["if POOL:", "    o_skb = POOL.pop()", "    o_skb.address = o_skb.hash = 0",
