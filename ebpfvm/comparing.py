@@ -121,6 +121,7 @@ def _rows(name: str, scenario: Scenario, flows: Sequence[Flow], result: Result) 
     names = TrafficNames(cast("Sequence[Traffic]", scenario.flows))
     kinds: list[tuple[str, list[Flow]]] = [(label, []) for label in names.labels]
     captured: list[Flow] = []
+    flows = [flow for flow in flows if not names.comes_back(flow.key)]
     for flow in flows:
         group = names.group(flow.key)
         (captured if group is None else kinds[group][1]).append(flow)

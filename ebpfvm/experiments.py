@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack, cast
 
@@ -27,6 +27,7 @@ from ebpfvm.loading import notes_of
 from ebpfvm.maps.map_dump import MapDump, dump_map
 from ebpfvm.registering import only_variable, register, some_variables, variables_of
 from ebpfvm.scenario import Scenario, Scene
+from ebpfvm.sched.course import Course
 from ebpfvm.sched.netdev import Namespace
 from ebpfvm.sched.pcap import ETHERNET, PcapWriter, read_capture
 from ebpfvm.sched.sch_bpf import SchBpf
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.program import Engine, Runnable
     from ebpfvm.loader.object import StructOps
     from ebpfvm.results.results_file import RunRecording
+    from ebpfvm.sched.course import HopSpec
     from ebpfvm.sched.device import NetDevice
     from ebpfvm.sched.pcap import Capture
     from ebpfvm.sched.run_report import Result
@@ -87,17 +89,21 @@ def run_scenario(asked: Scenario) -> Result:
                                 epoch=capture.first if capture else 0, priority_rule=asked.priority,
                                 record=asked.record, observer=observer, ingress=asked.ingress,
                                 recorder=None if recording is None else recording.recorder)
+        simulation.course = course = Course(asked.link, cast("Sequence[HopSpec]", asked.hops), asked.back)
         _feed(simulation, capture, asked)
-        net = _namespace(simulation, loaded, asked) if script is not None else None
+        net = _namespace(simulation, loaded, asked) if script is not None or not course.plain else None
         qdisc: Qdisc | None = SchBpf(simulation.device, HANDLE, *hooks) if hooks else None
         if kind is not None and variable is not None:
             qdisc = _created(simulation.device, kind)
             if net is not None:
                 net.struct_ops.add(variable.name, kind)
         later: list[Command] = []
-        if net is not None and script is not None:
+        if net is not None:
             net.device("eth0").set_root(qdisc)
-            script.run(net, later)
+            if script is not None:
+                script.run(net, later)
+            if not course.plain:
+                course.build(net, later)
             qdisc = simulation.device.qdisc
         assert qdisc is not None
         simulation.unfused = why_not_fused(asked, capture)

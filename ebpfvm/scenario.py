@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ebpfvm.loaded import Loaded
     from ebpfvm.loader.object import Object
     from ebpfvm.maps import BpfMap
+    from ebpfvm.sched.course import HopSpec
     from ebpfvm.sched.netdev import Namespace
     from ebpfvm.sched.pcap import Capture
     from ebpfvm.sched.sch_generic import Observer
@@ -96,6 +97,18 @@ def _flows(name: str, value: Any) -> tuple[Traffic, ...]:
         else:
             raise checked.wrong(f"{name}[{index}]", "text as in \"cbr:rate=1mbit\", a FlowSpec or a TcpSpec", spec)
     return tuple(found)
+
+
+def _hops(name: str, value: object) -> object:
+    from ebpfvm.sched.course import HopSpec
+    if isinstance(value, str | bytes | HopSpec) or not isinstance(value, Iterable):
+        raise checked.wrong(name, "a list of HopSpec(...)", value)
+    return tuple(checked.instance(f"{name}[{index}]", hop, HopSpec, "HopSpec(...)") for index, hop in enumerate(value))
+
+
+def _back(name: str, value: object) -> object:
+    from ebpfvm.sched.course import HopSpec
+    return checked.instance(name, value, HopSpec, "HopSpec(...)")
 
 
 def _script(name: str, value: object) -> object:
@@ -200,6 +213,8 @@ class Scenario:
         ingress: let the traffic arrive at eth0 from the network, instead of leaving through it; requires `tc`.
         pin: names of maps that all objects of the run share, in addition to those defined with LIBBPF_PIN_BY_NAME.
         dump_maps: names of maps to read at the end (`Result.maps`), empty for all, None for none.
+        hops: links behind the first (`ebpfvm.sched.course.HopSpec`), each with a qdisc of its own.
+        back: link that acknowledgments come back through; None if they wait in no queue.
         prepare: function that is called with the `Scene` before the run starts.
         observer, progress: see `ebpfvm.sched.simulation.Simulation`.
         hooks: observer of every instruction (`ebpfvm.engine.Hooks`); requires the engine "interp".
@@ -276,6 +291,8 @@ class Scenario:
         checked.words, None, "output",
         "print a map after the run, as bpftool map dump does; without MAP, print all; may be repeated",
         metavar="MAP", action="append", nargs="?", const="")
+    hops: Iterable[HopSpec] = _option(_hops, ())
+    back: HopSpec | None = _option(_back, None)
     prepare: Callable[[Scene], None] | None = _option(checked.function, None)
     observer: Observer | None = _option(checked.function, None)
     progress: Callable[[int], None] | None = _option(checked.function, None)
@@ -291,6 +308,8 @@ class Scenario:
             raise UsageError("nothing to simulate; pass an object, a tc script, or both")
         if self.hooks is not None and self.engine != "interp":
             raise UsageError('hooks: only the interpreter has them; pass engine="interp"')
+        if self.ingress and (self.hops or self.back is not None):
+            raise UsageError("ingress: a run with several links has none")
         if self.ingress and self.tc is None:
             raise UsageError("ingress: needs a tc script that says what eth0 does with arriving packets; pass tc")
 

@@ -14,11 +14,12 @@ from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.lazy_patterns import pattern
 from ebpfvm.limits import Limits
 from ebpfvm.scenario import Scenario
-from ebpfvm.scenario_keys import FORMS, LINK, QDISC, SOURCES, TABLES, TOP, FileKey
+from ebpfvm.scenario_keys import FORMS, HOP, LINK, QDISC, SOURCES, TABLES, TOP, FileKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from ebpfvm.sched.course import HopSpec
     from ebpfvm.sched.traffic_words import Traffic
     from ebpfvm.toml_places import Place
 
@@ -217,6 +218,10 @@ class ScenarioFile:
         options = self._qdisc_options(options.get("config")) | options
         if "traffic" in self.tables:
             options["flows"] = self._flows(options.get("duration"))
+        if "hop" in self.tables:
+            options["hops"] = self._hops()
+        if "return" in self.tables:
+            options["back"] = self._hop(("return",), self._table("return"))
         if "limits" in self.tables:
             options["limits"] = self._limits()
         return options
@@ -310,6 +315,20 @@ class ScenarioFile:
         except UsageError as error:
             wrong = next((name for name in values.get("variables", {}) if repr(name) in str(error)), "")
             self._wrong(("qdisc", "variables", wrong) if wrong else ("qdisc", "object"), str(error))
+
+    def _hops(self) -> list[HopSpec]:
+        entries = self.tables["hop"]
+        if not isinstance(entries, list):
+            self._wrong(("hop",), f"expected tables [[hop]], found {_as_toml(entries)}")
+        return [self._hop(("hop", index), entry) for index, entry in enumerate(entries)]
+
+    def _hop(self, place: Place, table: Any) -> HopSpec:
+        from ebpfvm.sched.course import HopSpec
+        if not isinstance(table, dict) or "rate" not in table:
+            self._wrong(place, "expected a table with the rate of a link")
+        self._known(place, table, [key.name for key in HOP])
+        values = self._options(place, table, HOP)
+        return HopSpec(**values, tc=self._formed((*place, "tc"), "word", table.get("tc", "")))
 
     def _flows(self, duration: int | None) -> list[Traffic]:
         entries = self.tables["traffic"]

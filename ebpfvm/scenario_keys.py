@@ -95,9 +95,14 @@ QDISC: Final = (
     FileKey("tc", "word", doc="words of `tc qdisc add dev eth0 root ...`, as in \"fq_codel limit 1000\""),
     FileKey("options", "words of tc", doc="further words of `tc` with their values, as in "
             "{ limit = 1000, ecn = true }"))
+HOP: Final = (
+    FileKey("rate", "rate", "rate", "rate of the link; must be given"), FileKey("delay", "time", "delay"),
+    FileKey("mtu", "size", "mtu", "drop packets larger than this (default: no limit)"),
+    FileKey("tc", "word", doc="words of `tc qdisc add ... root` for the qdisc before it (default: a pfifo_fast of 1000 "
+            "packets)"))
 SOURCES: Final = ("object", "script", "tc")
 """The keys of which `[qdisc]` has one."""
-TABLES: Final = ("link", "qdisc", "traffic", "limits")
+TABLES: Final = ("link", "qdisc", "traffic", "limits", "hop", "return")
 
 
 def option_doc(key: FileKey) -> str:
@@ -124,6 +129,10 @@ def scenario_schema() -> dict[str, Any]:
             "traffic": {"description": "the traffic to generate: a table for each kind, or text as `--flows` takes it",
                         "type": "array", "items": {"oneOf": [
                             {"type": "string"}, *(_kind(kind) for kind in TRAFFIC.values())]}},
+            "hop": {"description": "the links behind the first one, in order", "type": "array", "items": {
+                **_table("a link", _properties(HOP)), "required": ["rate"]}},
+            "return": {**_table("the link that acknowledgments come back through", _properties(HOP)),
+                       "required": ["rate"]},
             "limits": _table("limits on what programs may use of this machine", {
                 name: {"description": f"{what}, in {unit} (default: {default})", "type": "integer", "minimum": 1}
                 for name, default, unit, what in Limits.table()})}}

@@ -71,6 +71,8 @@ class NetDev(NetDevice):
         hook_kind: "clsact", "ingress", or "" if neither is attached.
         activated: whether it has been up with its root qdisc.
         rx_packets, rx_bytes: packets and bytes delivered to the stack.
+        onward: called with the device and a packet that has left its link; returns whether the packet goes on to
+            another device. None if all of them have arrived.
     """
 
     def __init__(self, net: Namespace, name: str, kind: str, num_tx_queues: int, parts: DeviceParts) -> None:
@@ -91,6 +93,7 @@ class NetDev(NetDevice):
         self.hook_kind = ""
         self.hook_seen = False  # a clsact was attached once; the kernel keeps the queue that it was attached to
         self.rx_packets = self.rx_bytes = 0
+        self.onward: Callable[[NetDev, Packet], bool] | None = None
         self.activated = False
         self.qdisc = self.default_qdisc()
 
@@ -228,6 +231,11 @@ class NetDev(NetDevice):
         if self.kind == "ifb":
             self.sending = None
             self._give_back(skb)
+            self.run()
+        elif self.onward is not None and self.onward(self, skb):
+            if self.observer is not None:
+                self.observe("sent", skb, "", None)
+            self.sending = None
             self.run()
         else:
             super().sent(skb)

@@ -18,6 +18,7 @@ from ebpfvm.kernel.objects_left import objects_left
 from ebpfvm.net import ETH_HLEN
 from ebpfvm.sched.account import Account
 from ebpfvm.sched.collector import rare_collection
+from ebpfvm.sched.course import BACK, Course
 from ebpfvm.sched.device import NetDevice
 from ebpfvm.sched.events import EventLoop
 from ebpfvm.sched.flow_group import FlowGroup
@@ -118,6 +119,7 @@ class Simulation:
             end); it may run events itself (`ebpfvm.sched.fused`), and returns why it did not.
         unfused: what `fuse` has returned.
         players: players of video, for the report.
+        course: the links that packets cross.
     """
 
     def __init__(self, kernel: Kernel, link: Link, **options: Unpack[SimulationOptions]) -> None:
@@ -143,6 +145,7 @@ class Simulation:
         self.unfused = ""
         self._connections: list[Connection] = []
         self.players: list[Player] = []
+        self.course = Course(link)
         if recorder is not None:
             recorder.senders = self._connections
 
@@ -175,7 +178,7 @@ class Simulation:
             UsageError: their round-trip time is shorter than the delay of the link.
         """
         from ebpfvm.sched.senders.connection import open_connections
-        self.add_senders(open_connections(self, spec, seed, group, self.device.link.delay))
+        self.add_senders(open_connections(self, spec, seed, group, self.course.delay(group)))
 
     def add_senders(self, senders: Sequence[Connection]) -> None:
         """Add connections, whose first packets are events already."""
@@ -194,6 +197,20 @@ class Simulation:
         self._enter(self.account.admit(data, len(data), flow, protocol, own if priority is None else priority,
                                        self.device.qdisc.holder))
         return flow
+
+    def acknowledge(self, data: bytes, receiver: Callable[[bytes, int], None]) -> None:
+        """Let an acknowledgment arrive at the way back now.
+
+        Args:
+            data: its bytes.
+            receiver: as for `offer`.
+        """
+        flow, protocol, priority = self.flows.label(data)
+        self.sink.receivers[flow] = receiver
+        packet = self.account.admit(data, len(data), flow, protocol, priority, f"link {BACK}")
+        if self.account.log is not None:
+            self.account.log.append(packet)
+        self.course.acknowledge(packet)
 
     def take_sources(self) -> list[tuple[int, int, FlowGroup | Feed]]:
         """Remove the next packet of each source from the event loop; return its time and number, and the source."""
@@ -232,13 +249,15 @@ class Simulation:
         self.device.qdisc = qdisc
         self.progress = progress
         self._receive = (self.device.receive if self._ingress and isinstance(self.device, NetDev) else
-                         self.device.xmit)
+                         self.device.xmit if self.course.plain else self.course.enter)
         loop = self.loop
         loop.watch = RunWatch(loop, self.account, self.kernel.limits,
                               lambda: self.feeding or bool(self._feeds) or duration is not None)
         try:
             if self._connections:
                 self.unfused = "TCP senders react to each packet"
+            elif not self.course.plain:
+                self.unfused = "packets cross several links"
             elif self.fuse is not None:
                 self.unfused = self.fuse(self, None if duration is None else BOOT_NS + duration)
             loop.run(None if duration is None else BOOT_NS + duration)
@@ -304,7 +323,7 @@ class Simulation:
             out_packets=account.sent, out_bytes=account.sent_bytes, dropped=account.dropped,
             freed=account.freed_packets, held=sum(holders.values()), too_big=device.too_big, holders=holders,
             problems=tuple(account.problems), problem_count=account.problem_count, kernel_view=qdisc.shown_stats,
-            truth=_truth(qdisc, account, device), flows=flows, fairness=flows.fairness,
+            truth=_truth(qdisc, account, device, self.course), flows=flows, fairness=flows.fairness,
             trace=tuple(self.kernel.trace), packets=_records(account), stopped=stopped,
             notes=tuple(self.kernel.notes), counting=qdisc.counting,
             senders=tuple(sender.report(BOOT_NS) for sender in self._connections),
@@ -316,9 +335,16 @@ def _describe(qdisc: Qdisc, device: NetDevice) -> str:
     return f"qdisc {qdisc.kind} {qdisc.holder.removeprefix('qdisc ')} dev {device.name} root refcnt 2 {qdisc.options()}"
 
 
-def _truth(qdisc: Qdisc, account: Account, device: NetDevice) -> Stats:
+def _truth(qdisc: Qdisc, account: Account, device: NetDevice, course: Course) -> Stats:
     """Return the counters as they would be if the qdisc knew what its programs do (decision D7)."""
     sending = device.sending
+    if not course.plain:
+        inside = [packet for packet in account.waiting() if packet.dev is device and packet is not sending
+                  and packet.holders[0] == qdisc.holder]
+        return Stats(packets=course.passed or account.sent, bytes=course.passed_bytes or account.sent_bytes,
+                     overlimits=qdisc.kernel_view.overlimits,
+                     drops=account.dropped - device.too_big + account.freed_packets - course.dropped_behind(),
+                     qlen=len(inside), backlog=sum(packet.len for packet in inside))
     return Stats(packets=account.sent, bytes=account.sent_bytes, overlimits=qdisc.kernel_view.overlimits,
                  drops=account.dropped - device.too_big + account.freed_packets,
                  qlen=max(0, account.inside - (sending is not None)),

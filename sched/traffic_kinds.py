@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.errors import UsageError
+from ebpfvm.sched.course import ROUTE, routed
 from ebpfvm.sched.senders.tcp_flows import TCP
 from ebpfvm.sched.senders.video import VIDEO
 from ebpfvm.sched.senders.web import WEB
@@ -15,7 +16,9 @@ from ebpfvm.sched.voip import VOIP
 if TYPE_CHECKING:
     from ebpfvm.sched.traffic_words import Traffic, TrafficKind
 
-TRAFFIC: Final[dict[str, TrafficKind]] = {kind.name: kind for kind in (CBR, POISSON, ONOFF, VOIP, TCP, WEB, VIDEO)}
+TRAFFIC: Final[dict[str, TrafficKind]] = {
+    kind.name: kind._replace(keys=(*kind.keys, *ROUTE), make=routed(kind.make))
+    for kind in (CBR, POISSON, ONOFF, VOIP, TCP, WEB, VIDEO)}
 """The kinds by their names, in the order in which they are listed for users."""
 
 

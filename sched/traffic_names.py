@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from ebpfvm.sched.flow_key import FlowKey
 
 CAPTURE: Final = "capture"
+ACKS: Final = "acks"
+"""What acknowledgments are called that come back through a queue."""
+
 _SINK: Final = IPv4Address(DESTINATION).packed
 
 
@@ -46,4 +49,8 @@ class TrafficNames:
     def name(self, key: FlowKey) -> str:
         """Return what flows such as this one are called; "capture" if its packets were read."""
         group = self.group(key)
-        return CAPTURE if group is None else self.labels[group]
+        return self.labels[group] if group is not None else ACKS if self.comes_back(key) else CAPTURE
+
+    def comes_back(self, key: FlowKey) -> bool:
+        """Return whether a flow is one of acknowledgments."""
+        return key.src == _SINK and key.dst in self._groups

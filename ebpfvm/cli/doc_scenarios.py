@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ebpfvm.scenario_keys import FORMS, LINK, QDISC, TOP, default_of, option_doc
+from ebpfvm.scenario_keys import FORMS, HOP, LINK, QDISC, TOP, default_of, option_doc
 from ebpfvm.sched.traffic_kinds import TRAFFIC
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ BEGIN: Final = "<!-- made by `ebpfvm doc scenarios`; do not edit below -->"
 def scenario_tables() -> str:
     """Return the page's tables, in Markdown."""
     return "\n".join([BEGIN, *_keys("At the top", TOP), *_keys("`[link]`", LINK), *_keys("`[qdisc]`", QDISC),
+                      *_keys("`[[hop]]` and `[return]`", HOP),
                       *(line for kind in TRAFFIC.values() for line in _kind(kind))]) + "\n"
 
 

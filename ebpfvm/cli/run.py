@@ -48,6 +48,7 @@ bit rate), poisson, or onoff (with breaks). The keys, with their defaults:
   ecn=N             ECN bits: 1 or 2 for packets that may be marked, 3 marked (0)
   proto=udp|tcp     protocol (udp)
   dport=N           destination port (9)
+  enter=N, leave=N  links that it crosses, in a scenario file with several (all)
 KIND tcp makes TCP connections, which react to losses and marks. Their keys:
   cc=LAW            reno, cubic, dctcp, prague or bbr (cubic)
   n=N               number of connections (1)

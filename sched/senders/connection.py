@@ -17,16 +17,18 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from ebpfvm.errors import UsageError
 from ebpfvm.ints import U32_MAX, s32
 from ebpfvm.lazy_tuples import NamedTuple
+from ebpfvm.sched.packet import build
 from ebpfvm.sched.senders.congestion import Ack
 from ebpfvm.sched.senders.control_laws import law_named
 from ebpfvm.sched.senders.sender_report import SenderReport
 from ebpfvm.sched.senders.tcp_flows import HEADERS, STAMP, Segments
-from ebpfvm.sched.traffic import Frames
+from ebpfvm.sched.traffic import DESTINATION, FIRST_PORT, Frames, group_source
 from ebpfvm.sched.units import NSEC_PER_SEC
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ebpfvm.sched.course import Course
     from ebpfvm.sched.events import EventLoop
     from ebpfvm.sched.flows import Flow
     from ebpfvm.sched.senders.congestion import Congestion
@@ -43,12 +45,17 @@ class Road(Protocol):
 
     Attributes:
         loop: the event loop.
+        course: the links that packets cross.
     """
 
     loop: EventLoop
+    course: Course
 
     def offer(self, data: bytes, priority: int | None, receiver: Callable[[bytes, int], None]) -> Flow:
         """Let a packet arrive at the device now, and return its flow, whose packets `receiver` gets."""
+
+    def acknowledge(self, data: bytes, receiver: Callable[[bytes, int], None]) -> None:
+        """Let an acknowledgment arrive at the way back now; `receiver` gets it."""
 
 
 class Sent(NamedTuple):
@@ -68,7 +75,9 @@ class Connection:
         law: its congestion control.
         spec: its description.
         template: a frame with its headers.
-        back: ns from the arrival of a segment to that of its acknowledgment.
+        back: ns from the arrival of a segment to that of its acknowledgment; with `acks`, from when that has left the
+            way back.
+        acks: the frames of acknowledgments, if they are packets in a queue.
 
     Attributes:
         flow: its flow; None until its first packet was sent.
@@ -76,7 +85,8 @@ class Connection:
             to know.
     """
 
-    def __init__(self, road: Road, law: Congestion, spec: TcpSpec, template: bytes, back: int) -> None:
+    def __init__(self, road: Road, law: Congestion, spec: TcpSpec, template: bytes, back: int,
+                 acks: Segments | None = None) -> None:
         self._road, self._law, self._spec, self._back = road, law, spec, back
         self._segments = Segments(template)
         self._size = spec.size - HEADERS
@@ -102,6 +112,9 @@ class Connection:
         self._free_at = 0.0  # when pacing allows the next segment
         self._finished: int | None = None
         self.done: Callable[[int], None] | None = None
+        self._acks = acks
+        self._arrived: deque[tuple[int, int, bool]] = deque()  # what the sender has not been told
+        self._confirmed = self._known = 0  # acknowledgments that were sent, and those that the sender knows
 
     def more(self, total: int) -> None:
         """Send so many bytes more, rounded up to full segments."""
@@ -211,7 +224,27 @@ class Connection:
 
     def receive(self, frame: bytes, arrival: int) -> None:
         """Let the receiver have a frame at `arrival` (ns), and acknowledge it."""
-        self._road.loop.at(arrival + self._back, self._acknowledged, Segments.read(frame))
+        if self._acks is None:
+            self._road.loop.at(arrival + self._back, self._acknowledged, Segments.read(frame))
+        else:
+            self._road.loop.at(arrival, self._confirm, Segments.read(frame))
+
+    def _confirm(self, what: tuple[int, int, bool]) -> None:
+        """Send an acknowledgment, which tells everything that has arrived so far, as SACK does."""
+        assert self._acks is not None
+        self._arrived.append(what)
+        self._confirmed += 1
+        self._road.acknowledge(self._acks.frame(0, self._confirmed), self._take)
+
+    def _take(self, frame: bytes, arrival: int) -> None:
+        """Let the sender have an acknowledgment when it arrives, after the rest of the way."""
+        self._road.loop.at(arrival + self._back, self._learn, Segments.read(frame)[1])
+
+    def _learn(self, number: int) -> None:
+        """Take in what an acknowledgment tells, with what those before it told that have not arrived."""
+        while self._known < number:
+            self._known += 1
+            self._acknowledged(self._arrived.popleft())
 
     def _missing(self, segment: int) -> bool:
         return segment >= self._una and segment not in self._got
@@ -348,8 +381,12 @@ class Dialer:
     """
 
     def __init__(self, road: Road, spec: TcpSpec, group: int, delay: int) -> None:
+        back = road.course.back
+        if back is not None:
+            delay += back.delay
         if spec.rtt < delay:
             raise UsageError(f"tcp: rtt={spec.rtt}ns is shorter than the delay of the link, {delay}ns")
+        self._group, self._dport = group, spec.dport
         if spec.size < HEADERS + STAMP:
             raise UsageError(f"tcp: size={spec.size}: a frame has at least {HEADERS + STAMP} bytes")
         self._road, self._back = road, spec.rtt - delay
@@ -359,4 +396,11 @@ class Dialer:
 
     def connection(self, index: int, spec: TcpSpec) -> Connection:
         """Return the connection with this number, whose own `spec` may say how much it sends."""
-        return Connection(self._road, self._law(), spec, self._frames.frame(index), self._back)
+        return Connection(self._road, self._law(), spec, self._frames.frame(index), self._back, self._acks(index))
+
+    def _acks(self, index: int) -> Segments | None:
+        """Return the frames of the acknowledgments of a connection; None if they wait in no queue."""
+        if self._road.course.back is None:
+            return None
+        return Segments(build("tcp", DESTINATION, group_source(self._group), self._dport, FIRST_PORT + index,
+                              length=HEADERS + STAMP))

@@ -60,7 +60,7 @@ class VideoSpec(Traffic):
 
     def add_to(self, simulation: Any, seed: int, group: int) -> None:
         """Add the players to a simulation; they begin a chunk's share apart, so that they do not ask in step."""
-        dialer = Dialer(simulation, self.tcp, group, simulation.device.link.delay)
+        dialer = Dialer(simulation, self.tcp, group, simulation.course.delay(group))
         for index in range(self.tcp.count):
             connection = dialer.connection(index, replace(self.tcp, total=self.size(self.rates[0])))
             player = Player(simulation.loop, connection, self, dialer.zero + self.tcp.stop)

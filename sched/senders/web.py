@@ -52,7 +52,7 @@ class WebSpec(Traffic):
 
     def add_to(self, simulation: Any, seed: int, group: int) -> None:
         """Add the connections to a simulation."""
-        simulation.add_senders(open_web(simulation, self, seed, group, simulation.device.link.delay))
+        simulation.add_senders(open_web(simulation, self, seed, group, simulation.course.delay(group)))
 
     def arrivals(self, draw: Random) -> Iterator[tuple[int, int]]:
         """Yield when each connection begins (ns), and how many bytes it has to send."""

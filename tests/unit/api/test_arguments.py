@@ -32,6 +32,7 @@ WRONG: dict[str, tuple[object, ...]] = {
     "ingress": ("yes", 0), "pin": ("flows", 3, [3], b"x"), "dump_maps": ("flows", 3, [None]), "prepare": (3, "f"),
     "observer": (3,), "hooks": (3,), "config": (3,), "progress": ("p",), "limits": (3, {"events": 1}, None),
     "results": (3, b"x", True), "sample": (0, 1.5, None, "soon"), "events": ("yes", 1, None), "title": (3, None),
+    "hops": ("fast", 3, [3], None), "back": (3, "slow"),
     "define": ("A=b", 3, {"A": 1}, ["a b=3"], None)}
 
 
@@ -64,7 +65,8 @@ def test_options_of_other_functions_that_do_not_exist() -> None:
 
 
 def test_the_command_line_has_the_options_of_a_scenario() -> None:
-    python_only = {"source", "btf", "record", "prepare", "observer", "progress", "hooks", "config", "limits"}
+    python_only = {"source", "btf", "record", "prepare", "observer", "progress", "hooks", "config", "limits", "hops",
+                   "back"}
     assert {name for name, _ in Scenario.commands()} == set(Scenario.__dataclass_fields__) - python_only
     args = build_parser().parse_args(["run", PFIFO])
     assert given_options(args, Scenario.commands()) == {}
