@@ -57,7 +57,7 @@ _NEVER_MOVED = r.MAYBE_NULL | r.UNTRUSTED | r.PERCPU | r.USER
 def fitting(rules: Rules, spec: ArgSpec) -> tuple[int, ...]:
     """Return the types of registers that fit an argument, in the order of the message."""
     fits = COMPATIBLE[spec.kind]
-    if fits is _MEM and not rules.any_memory_is_key and (spec.kind is not Arg.PTR_TO_MEM or spec.aligned):
+    if fits is _MEM and not rules.any_memory_is_key and spec.kind is not Arg.PTR_TO_MEM:
         return _MEM[:5]
     return fits if rules.trusts_pointers else tuple(item for item in fits if not item & _SINCE_TRUST)
 
