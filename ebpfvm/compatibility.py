@@ -29,8 +29,8 @@ UNSUPPORTED: Final = "not supported by ebpfvm"
 # What kernels offer -> the attributes of a dialect that describe it.
 _OFFERED: Final = {
     "helpers": ("helpers",),
-    "kernel functions": ("kfuncs", "unmodelled"),
-    "map types": ("map_types",),
+    "kernel functions": ("kfuncs", "unmodelled", "absent_kfuncs"),
+    "map types": ("map_types", "absent_types"),
     "program types": ("prog_types",),
     "kernel types": ("types", "struct_names", "type_names", "destructors"),
     "struct_ops": ("struct_ops", "absent_ops"),

@@ -42,6 +42,8 @@ class Dialect:
             (or nothing is known).
         struct_ops: structs of operations that programs may fill, by name.
         absent_ops: structs of operations that other versions of this kernel have.
+        absent_kfuncs: kfuncs of other versions that neither this kernel nor a module of it has.
+        absent_types: map types and program types of other versions.
         forward_kptrs: a kptr may point to a struct of the kernel that the object only declares.
         config: values of the `__kconfig` variables that programs may read: "CONFIG_HZ", "LINUX_KERNEL_VERSION".
     """
@@ -61,6 +63,8 @@ class Dialect:
     forward_kptrs: bool = False
     struct_ops: Mapping[str, OpsStruct] = field(default_factory=dict)
     absent_ops: frozenset[str] = frozenset()
+    absent_kfuncs: frozenset[str] = frozenset()
+    absent_types: frozenset[str] = frozenset()
 
     @property
     def version(self) -> tuple[int, int]:
@@ -73,6 +77,7 @@ class Dialect:
         Raises:
             UsageError: this dialect has no such type.
         """
+        self._exists(type, "map type")
         return _find(self.map_types, type, "map type", self.name)
 
     def prog_type(self, type: str | int) -> ProgType:
@@ -81,7 +86,13 @@ class Dialect:
         Raises:
             UsageError: this dialect has no such type.
         """
+        self._exists(type, "program type")
         return _find(self.prog_types, type, "program type", self.name)
+
+    def _exists(self, type: str | int, what: str) -> None:
+        """Raise UsageError for a type that only other versions of this kernel have."""
+        if type in self.absent_types:
+            raise UsageError(f"Linux {self.version[0]}.{self.version[1]} has no {what} {type}")
 
     def rules_for(self, type: str | int, place: tuple[str, str] | None) -> ProgType:
         """Return the program type of a name or number, for struct_ops as the member of a struct makes it.

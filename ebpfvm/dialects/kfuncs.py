@@ -107,6 +107,11 @@ def kfuncs_of(name: str, offers: Offers) -> frozenset[str]:
     return (COMMON | BY_TYPE[offers.kfuncs_as.get(name, name)]) - offers.fewer_kfuncs.get(name, frozenset())
 
 
+def absent(offers: Offers) -> frozenset[str]:
+    """Return the kfuncs of other versions that a mainline version lacks."""
+    return (offers.lacks if offers.only is None else (COMMON | _HOOKS) - offers.only) - offers.unmodelled
+
+
 def offered(offers: Offers, rules: Rules) -> OfferTable[str, Kfunc]:
     """Return all kfuncs of a mainline version."""
     names = BY_NAME.ordered((COMMON | _HOOKS) - offers.lacks if offers.only is None else offers.only)

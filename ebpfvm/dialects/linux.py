@@ -34,4 +34,5 @@ def _linux(version: tuple[int, int]) -> Dialect:
                    progtypes.offered(offers), partial(kernel_types, version),
                    partial(struct_names, version), offers.destructors or DESTRUCTORS, offers.unmodelled,
                    partial(kernel_names, version), kernel_config(version), struct_ops=structs,
-                   absent_ops=offers.lacks_structs)
+                   absent_ops=offers.lacks_structs, absent_kfuncs=kfuncs.absent(offers),
+                   absent_types=offers.lacks_types)

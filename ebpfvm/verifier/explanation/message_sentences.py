@@ -180,6 +180,9 @@ _SENTENCES: Final[dict[p.Property, tuple[tuple[str, str], ...]]] = {
          "The offset must be a constant, so that it is known to lead to the field."),
         (r"off (-?\d+) doesn't point to '(.+?)' that is at (\d+)",
          "The pointer leads to offset {0}, and the {1} is at offset {2}.")),
+    p.UNRESOLVED_KFUNC: ((r"not found in kernel",
+                          "This kernel has no such function. Use a newer one, or declare the function __weak and guard "
+                          "the call with bpf_ksym_exists()."),),
     p.UNSUPPORTED_MEMBER: (
         (r"struct_ops init_kern: struct bpf_struct_ops_Qdisc_ops",
          "libbpf refuses the object, because this kernel has no qdiscs of programs; Linux has had them since 6.16."),

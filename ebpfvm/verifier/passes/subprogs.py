@@ -97,6 +97,9 @@ def _kfunc(program: Program, dialect: Dialect, insn: Insn, pc: int) -> Kfunc | N
     kfunc = dialect.kfuncs.get(name)
     if kfunc is None and name in program.weak and dialect.lacks_kfunc(name):
         return None
+    if kfunc is None and name in dialect.absent_kfuncs:  # libbpf says so, before any program reaches the kernel
+        raise Refuse(p.UNRESOLVED_KFUNC, EINVAL, f"extern (func ksym) '{name}': not found in kernel or module BTFs",
+                     pc=pc)
     if kfunc is None:
         raise Refuse(p.UNSUPPORTED, EINVAL, f"kernel function {name} not supported by ebpfvm{_near(dialect, name)}",
                      pc=pc)

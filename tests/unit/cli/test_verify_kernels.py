@@ -32,7 +32,7 @@ def test_the_first_difference_has_its_message_and_what_decides_it(capsys: pytest
 def test_functions_that_one_kernel_lacks_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", "--kernel", "all", f"{OBJECTS / 'wq72.o'}:started"]) == 1
     out = capsys.readouterr().out
-    assert "started: unsupported in 6.18, accepted in 7.2\n" in out
+    assert "started: rejected in 6.18, accepted in 7.2\n" in out
     assert "    decided by kernel functions: Linux 6.18 has no bpf_wq_set_callback.\n" in out
 
 
