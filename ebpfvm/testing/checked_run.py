@@ -85,13 +85,14 @@ class CheckedWatch(StateWatch):
 
     def _check_access(self, run: InterpreterRun, pc: int, insn: Insn, regs: list[int]) -> None:
         size, mode = _SIZES[insn.code & 0x18], insn.code & 0xE0
-        address = (regs[insn.src if insn.code & 7 == c.BPF_LDX else insn.dst] + insn.off) & U64_MAX
+        loads = insn.code & 7 == c.BPF_LDX or (mode == c.BPF_ATOMIC and insn.imm == c.BPF_LOAD_ACQ)
+        address = (regs[insn.src if loads else insn.dst] + insn.off) & U64_MAX
         region = run.prog.kernel.memory.regions.get(address >> REGION_SHIFT)
         if region is None:
             return
         if region.id in self.given_back:
             raise Escaped(f"slot {pc}: access to {region}, which was given back")
-        if insn.code & 7 != c.BPF_LDX and region.kind == "map_value" and _flags(region) & BPF_F_RDONLY_PROG:
+        if not loads and region.kind == "map_value" and _flags(region) & BPF_F_RDONLY_PROG:
             raise Escaped(f"slot {pc}: write to {region}, which programs may only read")
         if region.kind == "stack":
             self._deeper(run, region, FRAME_SIZE - (address & OFFSET_MASK) + BIAS)

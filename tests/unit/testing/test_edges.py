@@ -85,3 +85,12 @@ def test_a_member_that_returns_nothing_may_leave_the_result_alone() -> None:
     program = Program("prog", assemble("exit"), "struct_ops", license="GPL", struct_ops=("Qdisc_ops", "reset"))
     verdict = laws.check(program, linux(), [Given(bytes(60))])
     assert verdict is not None and verdict.ok
+
+
+def test_the_destination_of_an_acquiring_load_is_no_address() -> None:
+    text = ("*(u64 *)(r10 - 8) = 7\nr1 = ring ll\nr2 = 8\nr3 = 0\ncall 131\nif r0 == 0 goto out\nr6 = r0\nr1 = r0\n"
+            "r2 = 0\ncall 132\nr6 = load_acquire((u64 *)(r10 - 8))\nout:\nr0 = 0\nexit")
+    code = assemble(text, dialect="llvm", maps={"ring": 0})
+    program = Program("prog", code, "sched_cls", license="GPL", maps=(EDGE_MAPS["ring"],))
+    verdict = laws.check(program, linux(), [Given(bytes(60))])
+    assert verdict is not None and verdict.ok
