@@ -198,12 +198,13 @@ class Hfsc(TableQdisc):
         before, now = set(cl.curves), self._now
         for name, words in curves.items():
             cl.set_curve(name, words, now)
-        if cl.queued and cl.child is not None and (head := cl.child.peek()) is not None:
+        if cl.queued:
+            size = self._next_len(cl)
             if "rt" in cl.curves:
                 if "rt" in before:
-                    self._update_times(cl, head.len)
+                    self._update_times(cl, size)
                 else:
-                    self._begin_real_time(cl, head.len)
+                    self._begin_real_time(cl, size)
             if "ls" in cl.curves:
                 if "ls" in before:
                     self._serve(cl, 0)
@@ -418,13 +419,17 @@ class Hfsc(TableQdisc):
 
     def _after(self, cl: HfscClass, real_time: bool) -> None:
         """Set the times of a class with a real-time curve after a packet."""
-        head = cl.child.peek() if cl.child is not None and cl.queued else None
-        if head is None:
+        if not cl.queued:
             self._not_eligible(cl)
         elif real_time:
-            self._update_times(cl, head.len)
+            self._update_times(cl, self._next_len(cl))
         else:
-            cl.due = cl.deadline.time_of(cl.cumul + head.len)
+            cl.due = cl.deadline.time_of(cl.cumul + self._next_len(cl))
+
+    def _next_len(self, cl: HfscClass) -> int:
+        """Return the length of a class's next packet, 0 if its qdisc holds it back (qdisc_peek_len)."""
+        head = cl.child.peek() if cl.child is not None else None
+        return head.len if head is not None else 0
 
     def _next_share(self, now: int) -> HfscClass | None:
         """Return the leaf with the least virtual times along the tree that may send (vttree_get_minvt)."""
