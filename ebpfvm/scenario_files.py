@@ -11,10 +11,10 @@ import os
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from ebpfvm.errors import LoadError, UsageError
-from ebpfvm.lazy_patterns import pattern
 from ebpfvm.limits import Limits
 from ebpfvm.scenario import Scenario
 from ebpfvm.scenario_keys import FORMS, HOP, LINK, QDISC, SOURCES, TABLES, TOP, FileKey
+from ebpfvm.toml_text import as_toml, key_steps, shown_key, toml_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from ebpfvm.sched.traffic_words import Traffic
     from ebpfvm.toml_places import Place
 
-_STEP: Final = pattern(r"\.?([A-Za-z0-9_-]+)|\[(\d+)\]")
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "rate": (str, int), "size": (str, int), "time": (str, int), "number": (int,), "flag": (bool,), "word": (str,),
     "path": (str,), "words": (list,), "values": (dict,), "words of tc": (dict,)}
@@ -114,7 +113,7 @@ class ScenarioFile:
             key, equals, text = word.partition("=")
             if not equals or not key:
                 raise UsageError(f"--set {word}: expected KEY=VALUE, as in link.rate=1mbit")
-            changed._put(_steps(key, word), _toml_value(text), f"--set {word}")
+            changed._put(key_steps(key, word), toml_value(text), f"--set {word}")
         return changed
 
     def with_options(self, options: Mapping[str, Any], limits: Mapping[str, int]) -> ScenarioFile:
@@ -151,12 +150,12 @@ class ScenarioFile:
             else:
                 holder = _element(holder, step, said)
             if isinstance(holder, str) and steps[0] == "traffic" and index == 1:
-                raise UsageError(f"{said}: {_shown(steps[:2])} is one text; write it as a table to change a key")
+                raise UsageError(f"{said}: {shown_key(steps[:2])} is one text; write it as a table to change a key")
         last = steps[-1]
         if isinstance(holder, list):
             _element(holder, last, said)
         elif not isinstance(holder, dict) or isinstance(last, int):
-            raise UsageError(f"{said}: {_shown(steps[:-1])} has no {_shown((last,))}")
+            raise UsageError(f"{said}: {shown_key(steps[:-1])} has no {shown_key((last,))}")
         holder[last] = value
         places = cast("dict[Place, str]", self._places)
         for place in [place for place in places if place[:len(steps)] == steps]:
@@ -174,7 +173,7 @@ class ScenarioFile:
         home = "variables" if "object" in qdisc else "options" if "tc" in qdisc else ""
         if not home:
             raise UsageError(f"{said}: the scenario names no object and no words of tc that could have "
-                             f"{_shown(steps[1:])}")
+                             f"{shown_key(steps[1:])}")
         return ("qdisc", home, steps[1])
 
     @property
@@ -243,12 +242,12 @@ class ScenarioFile:
             if key.option == "config":
                 from ebpfvm.loader.kconfig import read_values
                 return read_values(value)
-            name = _shown(place)
+            name = shown_key(place)
             if key.form == "path":
                 return self._inside(place, value)
             found = Scenario.check(key.option, name, value)
         except (UsageError, LoadError) as error:
-            self._wrong(place, str(error).removeprefix(f"{_shown(place)}: "))
+            self._wrong(place, str(error).removeprefix(f"{shown_key(place)}: "))
         return found
 
     def _formed(self, place: Place, form: str, value: Any) -> Any:
@@ -257,11 +256,11 @@ class ScenarioFile:
         if form == "time" and isinstance(value, int) and value:
             fits = False  # of what? tc says microseconds, and Python nanoseconds
         if not fits:
-            self._wrong(place, f"expected {FORMS[form][0]}, found {_as_toml(value)}")
+            self._wrong(place, f"expected {FORMS[form][0]}, found {as_toml(value)}")
         if form in _PARTS:
             for step, part in enumerate(value) if form == "words" else value.items():
                 if not isinstance(part, _PARTS[form]):
-                    self._wrong((*place, step), f"expected {FORMS[form][0]}, found {_as_toml(part)} in it")
+                    self._wrong((*place, step), f"expected {FORMS[form][0]}, found {as_toml(part)} in it")
         return value
 
     def _inside(self, place: Place, path: str) -> str:
@@ -319,7 +318,7 @@ class ScenarioFile:
     def _hops(self) -> list[HopSpec]:
         entries = self.tables["hop"]
         if not isinstance(entries, list):
-            self._wrong(("hop",), f"expected tables [[hop]], found {_as_toml(entries)}")
+            self._wrong(("hop",), f"expected tables [[hop]], found {as_toml(entries)}")
         return [self._hop(("hop", index), entry) for index, entry in enumerate(entries)]
 
     def _hop(self, place: Place, table: Any) -> HopSpec:
@@ -333,7 +332,7 @@ class ScenarioFile:
     def _flows(self, duration: int | None) -> list[Traffic]:
         entries = self.tables["traffic"]
         if not isinstance(entries, list):
-            self._wrong(("traffic",), f"expected tables [[traffic]] or an array, found {_as_toml(entries)}")
+            self._wrong(("traffic",), f"expected tables [[traffic]] or an array, found {as_toml(entries)}")
         return [self._flow(("traffic", index), entry, duration) for index, entry in enumerate(entries)]
 
     def _flow(self, place: Place, entry: Any, duration: int | None) -> Traffic:
@@ -358,10 +357,10 @@ class ScenarioFile:
         """Return the kind and the words that a table of traffic has."""
         from ebpfvm.sched.traffic_kinds import TRAFFIC
         if not isinstance(entry, dict) or "kind" not in entry:
-            self._wrong(place, f"expected a table with kind = {' or '.join(map(_as_toml, TRAFFIC))}")
+            self._wrong(place, f"expected a table with kind = {' or '.join(map(as_toml, TRAFFIC))}")
         name = entry["kind"]
         if not isinstance(name, str) or name not in TRAFFIC:
-            self._wrong((*place, "kind"), f"{_as_toml(name)} is none of {', '.join(TRAFFIC)}{_near(name, TRAFFIC)}")
+            self._wrong((*place, "kind"), f"{as_toml(name)} is none of {', '.join(TRAFFIC)}{_near(name, TRAFFIC)}")
         keys = {key.name: key for key in TRAFFIC[name].keys}
         self._known(place, entry, ["kind", *keys])
         return name, {key: str(self._formed((*place, key), keys[key].form, value))
@@ -382,7 +381,7 @@ class ScenarioFile:
     def _table(self, name: str) -> dict[str, Any]:
         found = self.tables.get(name, {})
         if not isinstance(found, dict):
-            self._wrong((name,), f"expected a table [{name}], found {_as_toml(found)}")
+            self._wrong((name,), f"expected a table [{name}], found {as_toml(found)}")
         return found
 
     def _known(self, place: Place, table: Mapping[str, Any], names: list[str]) -> None:
@@ -400,7 +399,7 @@ class ScenarioFile:
         said = self._place(place)
         if said.startswith("--"):
             raise UsageError(f"{said}: {message}")
-        raise UsageError(f"{self.path}{':' if said else ''}{said}: {_shown(place)}: {message}")
+        raise UsageError(f"{self.path}{':' if said else ''}{said}: {shown_key(place)}: {message}")
 
 
 def _places_of_options() -> dict[str, Place]:
@@ -426,48 +425,11 @@ def _with_options(tc: str, options: Mapping[str, Any]) -> str:
     return " ".join(words)
 
 
-def _steps(key: str, word: str) -> Place:
-    """Return the path of a setting."""
-    steps: list[str | int] = []
-    at = 0
-    while at < len(key):
-        found = _STEP.match(key, at)
-        if found is None or (key[at] == ".") != (at > 0 and found[2] is None):
-            raise UsageError(f"--set {word}: {key!r} is no key; expected one as link.rate or traffic[0].n")
-        steps.append(found[1] if found[2] is None else int(found[2]))
-        at = found.end()
-    return tuple(steps)
-
-
 def _element(holder: Any, step: str | int, said: str) -> Any:
     if not isinstance(holder, list) or not isinstance(step, int) or step >= len(holder):
         have = f"there are {len(holder)}, from [0]" if isinstance(holder, list) else "it has no parts"
-        raise UsageError(f"{said}: no {_shown((step,))}; {have}")
+        raise UsageError(f"{said}: no {shown_key((step,))}; {have}")
     return holder[step]
-
-
-def _toml_value(text: str) -> Any:
-    """Return the value that a text is in TOML, for numbers, flags, arrays and tables; otherwise the text."""
-    from tomllib import TOMLDecodeError, loads
-    try:
-        value = loads(f"value = {text}")
-    except TOMLDecodeError:
-        return text
-    found = value["value"]
-    return found if len(value) == 1 and isinstance(found, bool | int | float | list | dict | str) else text
-
-
-def _shown(place: Place) -> str:
-    """Return a path as it is written: `traffic[1].rate`."""
-    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
-    return text.removeprefix(".")
-
-
-def _as_toml(value: Any) -> str:
-    """Return a value in short, as a user knows it."""
-    text = (str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else
-            "a table" if isinstance(value, dict) else "an array" if isinstance(value, list) else str(value))
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _near(name: object, names: Iterable[str]) -> str:

@@ -21,9 +21,9 @@ LAYERS = (
     ("funcs", "maps"),
     ("sched",),
     ("dialects",),
-    ("testing", "arguments", "map_views", "scenario", "scenario_files", "scenario_keys", "toml_places", "qdisc_words",
-     "testtypes", "runners", "loaded", "judging", "compatibility", "experiments", "comparing", "results", "api",
-     "testrun", "registering", "rejections", "lints", "debugger", "sample_files", "sweeps",
+    ("testing", "arguments", "map_views", "scenario", "scenario_files", "scenario_keys", "toml_places", "toml_text",
+     "qdisc_words", "testtypes", "runners", "loaded", "judging", "compatibility", "experiments", "comparing", "results",
+     "api", "testrun", "registering", "rejections", "lints", "debugger", "sample_files", "sweeps",
      "cli"),
     ("ebpfvm", "__main__"),  # the package's own __init__, which gathers the public names
 )
