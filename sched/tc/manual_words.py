@@ -126,7 +126,7 @@ WHY: Final = {
     "mqprio": "there is no hardware with queues of its own",
     "taprio": "schedules of gates are not modelled",
     "noqueue": "a device always has a queue here",
-    "dualpi2": "`samples/rfc/dualpi2` is such a discipline",
+    "dualpi2": "`samples/rfc/dualpi2.o` is such a discipline",
     "cgroup": "there are no control groups",
     "route": "there are no routes",
     "flower": "packets carry no labels, tunnels or tracked connections",

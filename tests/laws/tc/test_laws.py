@@ -249,10 +249,15 @@ def test_any_text_is_commands_or_an_error(text: str) -> None:
         for words in commands(text):
             for word in words:
                 line = text.split("\n")[word.line - 1]
-                assert line[word.column - 1:].startswith(word.text.split("\n")[0])
+                assert _unquoted(line[word.column - 1:]).startswith(_unquoted(word.text.split("\n")[0]))
         run_script(text, net)
     except ScriptError as error:
         assert error.line >= 1 and error.column >= 1
+
+
+def _unquoted(text: str) -> str:
+    """Leave out quotes, between which parts of one word may stand."""
+    return text.replace("'", "").replace('"', "")
 
 
 VOCABULARY = """tc qdisc filter class add del show dev eth0 root parent 1: 1:1 handle prio bands 3 u32 match ip dst
