@@ -24,9 +24,10 @@ def test_generated_programs() -> None:
     1006: the time; 1003: look-ups of which only one always finds something;
     110: a budget that ends in a loop whose blocks were copied; 2066: too many nested blocks for Python;
     92070: a key in memory that changes between two look-ups; 7110019: a packet's address as argument of a kfunc;
-    7110072: an object's address before its references are stored, and its release without the packet that it held.
+    7110072: an object's address before its references are stored, and its release without the packet that it held;
+    13000848: a budget that ends in a walk of a map within another loop.
     """
-    for number in (*range(1000, 1008), 14, 23, 26, 40, 48, 70, 110, 2066, 92070, 7_110_019, 7_110_072):
+    for number in (*range(1000, 1008), 14, 23, 26, 40, 48, 70, 110, 2066, 92070, 7_110_019, 7_110_072, 13_000_848):
         fused_programs.check(number)
 
 

@@ -338,7 +338,8 @@ class _Printer:
             if len(self.lines) == mark + 1:
                 self._add(indent + 1, "pass")
             if this.again is not None:
-                self.pc = this.again if this.again in self.called else self._ended(this.again, self.pc)
+                self.pc = (self.places.setdefault(this.again, this.again) if this.again in self.called
+                           else self._ended(this.again, self.pc))
             self._add(indent, "else:")
             self._add(indent + 1, "OVER()")
         self._passed_on(this, mark, indent)
