@@ -74,8 +74,15 @@ HELPERS: Final = OfferTable(NUMBERS, helper_named)
 
 def offered(offers: Offers) -> OfferTable[int, Helper]:
     """Return the helpers of a mainline version, by number."""
-    numbers = {number: name for number, name in NUMBERS.items() if number <= offers.last_helper}
-    return OfferTable(numbers, lambda name: _as_offered(helper_named(name), offers))
+    later = _later(offers)
+    return OfferTable({number: name for number, name in NUMBERS.items() if name not in later},
+                      lambda name: _as_offered(helper_named(name), offers))
+
+
+def _later(offers: Offers) -> frozenset[str]:
+    """Return the helpers that a version does not have yet."""
+    return frozenset() if offers.last_helper is None else frozenset(
+        name for number, name in NUMBERS.items() if number > offers.last_helper)
 
 
 def _as_offered(item: Helper, offers: Offers) -> Helper:
@@ -234,7 +241,7 @@ def hook_helpers_of(name: str, offers: Offers) -> dict[str, frozenset[str]]:
 def helpers_of(name: str, offers: Offers, base: frozenset[str] = BASE) -> frozenset[str]:
     """Return the names of the helpers that a program type may call; `base` has those of every type."""
     named = BY_TYPE[name] | offers.more_helpers.get(name, frozenset())
-    return (base - offers.not_for_all | named) - offers.fewer_helpers.get(name, frozenset())
+    return (base - offers.not_for_all | named) - offers.fewer_helpers.get(name, frozenset()) - _later(offers)
 
 
 _CURR: Final = {"bpf_get_cgroup_classid": "bpf_get_cgroup_classid__curr"}

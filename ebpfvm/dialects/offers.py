@@ -40,7 +40,7 @@ class Offers:
         arena_kfuncs_sleep: whether the kernel functions of arenas may sleep.
         helper_args: helper -> position -> argument, where the contract differs from the declaration.
         helper_results: helper -> result, likewise.
-        last_helper: number of its last helper.
+        last_helper: number of its last helper; None if it has all that have a number.
         not_for_all: helpers that only some program types have, although other versions offer them to all.
         more_helpers: program type -> helpers that only this version offers it.
         fewer_helpers: program type -> helpers that this version does not offer it.
@@ -63,7 +63,7 @@ class Offers:
     arena_kfuncs_sleep: bool
     helper_args: Mapping[str, Mapping[int, ArgSpec]]
     helper_results: Mapping[str, RetSpec]
-    last_helper: int = 211
+    last_helper: int | None = None
     not_for_all: frozenset[str] = frozenset()
     fewer_helpers: Mapping[str, frozenset[str]] = field(default_factory=dict)
     fewer_kfuncs: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -176,8 +176,7 @@ LINUX_6_1: Final = replace(
     only=frozenset(),
     last_helper=209,
     unmodelled=IN_6_1,
-    not_for_all=LINUX_6_12.not_for_all | _TASK_6_1 | bpf_names("get_ns_current_pid_tgid cgrp_storage_get "
-                                                             "cgrp_storage_delete"),
+    not_for_all=LINUX_6_12.not_for_all | _TASK_6_1 | bpf_names("get_ns_current_pid_tgid"),
     more_helpers={
         "cgroup_sock_addr": _SOCKET_TASK | _SOCKOPT,
         **dict.fromkeys(("cgroup_device", "cgroup_sysctl"), _SOCKET_TASK | bpf_names("get_retval set_retval")),
