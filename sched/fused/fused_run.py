@@ -191,10 +191,10 @@ class FusedRun:
     def _get_watchdog(self) -> tuple[int, int]:
         """Return when the watchdog fires and the number of that event, which is removed from the event loop."""
         watchdog = self.watchdog
-        if watchdog is None or watchdog.expires is None:
-            return NEVER, 0
+        if watchdog is None or watchdog.expires is None or watchdog.expires >= NEVER:
+            return NEVER, 0  # one that is so late stays in the event loop
         number = self.loop.take_idle(watchdog.expires, watchdog.fire)
-        if number is None or watchdog.expires >= NEVER:
+        if number is None:
             return NEVER, 0
         self._armed = watchdog.expires
         return watchdog.expires, number
