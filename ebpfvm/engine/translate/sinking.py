@@ -32,9 +32,8 @@ def sunk(code: Mapping[int, BlockCode], function: FlowGraph) -> dict[int, BlockC
             continue
         found[start] = block._replace(lines=kept)
         for succ in block.succs:
-            wanted = [line for line in moved if line.writes in live[succ]]
+            wanted, live[succ] = _wanted(moved, live[succ])
             found[succ] = found[succ]._replace(lines=[*wanted, *found[succ].lines])
-            live[succ] = live[succ].union(*(line.reads for line in wanted))
     return found
 
 
@@ -51,6 +50,16 @@ def _parted(block: BlockCode) -> tuple[list[Stmt], list[Stmt]]:
             used |= line.reads
         changed.update((line.writes, *line.also) if line.writes else line.reads)  # a line may assign what it reads
     return kept[::-1], moved[::-1]
+
+
+def _wanted(moved: list[Stmt], live: frozenset[str]) -> tuple[list[Stmt], frozenset[str]]:
+    """Return the lines that a way uses, by itself or by others of them, and what is live before these."""
+    wanted: list[Stmt] = []
+    for line in reversed(moved):
+        if line.writes in live:
+            wanted.append(line)
+            live = live - {line.writes} | line.reads
+    return wanted[::-1], live
 
 
 def _is_computed(line: Stmt) -> bool:
