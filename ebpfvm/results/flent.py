@@ -11,19 +11,19 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errors import UsageError
+from ebpfvm.results.reading import summed
 from ebpfvm.sched.flows import jain
 from ebpfvm.sched.units import NSEC_PER_SEC
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from ebpfvm.results.reading import FlowRow, RecordedRun
+    from ebpfvm.results.reading import FlowRow, RateCounts, RecordedRun
 
 _VERSION: Final = 4
 _EPOCH: Final = "1970-01-01T00:00:00.000000Z"  # a simulated run happens at no date
 _STREAM: Final = "TCP upload"
 _DELAY: Final = "Ping (ms) ICMP"
-_WAITED, _TAKEN, _OUT_BYTES = 7, 6, 3  # columns of `rates` after time and flow
 
 
 def flent_data(run: RecordedRun) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def flent_data(run: RecordedRun) -> dict[str, Any]:
     """
     streams, others = _streams(run.flows)
     times = list(range(run.interval, run.duration + run.interval, run.interval))
-    columns = {flow.flow: run.rates([flow.flow]) for flow in run.flows}
+    columns = {flow.flow: run.rates(flow.flow) for flow in run.flows}
     if not any(columns.values()):
         raise UsageError(f"{run.path}: has nothing over time; record the run with --results")
     series = {f"{_STREAM}::{number}": [_rate(columns[flow.flow].get(time), run.interval) for time in times]
@@ -59,16 +59,15 @@ def _streams(flows: Sequence[FlowRow]) -> tuple[list[FlowRow], list[FlowRow]]:
     return (tcp, others) if tcp and others else (list(flows), list(flows))
 
 
-def _rate(counts: Sequence[int] | None, interval: int) -> float:
+def _rate(counts: RateCounts | None, interval: int) -> float:
     """Return Mbit/s."""
-    return counts[_OUT_BYTES] * 8000 / interval if counts is not None else 0.0
+    return counts.out_bytes * 8000 / interval if counts is not None else 0.0
 
 
-def _wait(found: Sequence[Sequence[int] | None]) -> float | None:
+def _wait(found: Iterable[RateCounts | None]) -> float | None:
     """Return the mean time in the queue in ms, None if no packet left it."""
-    counts = [each for each in found if each is not None]
-    taken = sum(each[_TAKEN] for each in counts)
-    return sum(each[_WAITED] for each in counts) / taken / 1e6 if taken else None
+    counts = summed(each for each in found if each is not None)
+    return counts.waited / counts.taken / 1e6 if counts.taken else None
 
 
 def _metadata(run: RecordedRun, names: Mapping[str, str]) -> dict[str, Any]:

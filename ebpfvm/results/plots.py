@@ -9,6 +9,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.lazy_dataclasses import dataclass, field, replace
+from ebpfvm.results.reading import summed
 from ebpfvm.results.thinning import thinned
 from ebpfvm.sched.recorded_counts import bucket_end
 from ebpfvm.sched.units import NSEC_PER_SEC, format_rate
@@ -16,7 +17,7 @@ from ebpfvm.sched.units import NSEC_PER_SEC, format_rate
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ebpfvm.results.reading import RecordedRun
+    from ebpfvm.results.reading import RateCounts, RecordedRun
 
 COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#4d4d4d", "#8c6d31")
 """Those of Okabe and Ito, which colour-blind people can tell apart, without yellow, and two more."""
@@ -26,7 +27,6 @@ _POINTS: Final = 2000  # of a line
 _TIMES: Final = 150  # intervals of a line of rates
 _FEW: Final = 2.0  # percent of the packets that may be left of the plot
 _LEAST_WAIT: Final = 10_000  # ns: what a packet that need not wait has waited, on an axis of logarithms
-_OUT_BYTES, _TAKEN, _WAITED = 3, 6, 7  # columns of `rates` after time and flow
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,17 +151,15 @@ def _range(runs: Sequence[RecordedRun]) -> tuple[float, float]:
     return 0.0, max(run.duration for run in runs) / NSEC_PER_SEC
 
 
-def _summed(run: RecordedRun, flows: Sequence[int]) -> list[tuple[float, float, list[int]]]:
+def _summed(run: RecordedRun, flows: Sequence[int]) -> list[tuple[float, float, RateCounts]]:
     """Return the end and the length in seconds, and the sums of `rates`, for intervals that are wide enough to see."""
     width = run.interval * max(1, -(-run.duration // run.interval // _TIMES))
-    sums: dict[int, list[int]] = {}
-    for time, counts in run.rates(flows).items():
-        end = -(-time // width) * width
-        before = sums.get(end)
-        sums[end] = counts if before is None else [a + b for a, b in zip(before, counts, strict=True)]
-    empty = [0] * len(next(iter(sums.values()), ()))
-    return [(end / NSEC_PER_SEC, width / NSEC_PER_SEC, sums.get(end, empty))
-            for end in range(width, max(sums, default=0) + 1, width)]
+    parts: dict[int, list[RateCounts]] = {}
+    for flow in flows:
+        for time, counts in run.rates(flow).items():
+            parts.setdefault(-(-time // width) * width, []).append(counts)
+    return [(end / NSEC_PER_SEC, width / NSEC_PER_SEC, summed(parts.get(end, ())))
+            for end in range(width, max(parts, default=0) + 1, width)]
 
 
 def _throughput(runs: Sequence[RecordedRun], names: Sequence[str]) -> list[Plot]:
@@ -178,7 +176,7 @@ def _throughput(runs: Sequence[RecordedRun], names: Sequence[str]) -> list[Plot]
             if sums:
                 plot.lines.append(PlottedLine(
                     traffic or "packets", [end for end, _, _ in sums],
-                    [counts[_OUT_BYTES] * 8 / width / 1e6 for _, width, counts in sums],
+                    [counts.out_bytes * 8 / width / 1e6 for _, width, counts in sums],
                     COLOURS[order.index(traffic) % len(COLOURS)]))
         plots.append(plot)
     return plots
@@ -190,7 +188,7 @@ def _delay_over_time(runs: Sequence[RecordedRun], names: Sequence[str]) -> Plot:
                 "time (s)", "time in the queue (ms)", log_y=True, x_range=_range(runs))
     for run, flows, name, colour, dash in _kinds(runs, names):
         sums = _summed(run, flows)
-        y = [max(_LEAST_WAIT, counts[_WAITED] / counts[_TAKEN]) / 1e6 if counts[_TAKEN] else None
+        y = [max(_LEAST_WAIT, counts.waited / counts.taken) / 1e6 if counts.taken else None
              for _, _, counts in sums]
         if any(value is not None for value in y):
             plot.lines.append(PlottedLine(name, [end for end, _, _ in sums], y, colour, dash))

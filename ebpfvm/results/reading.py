@@ -37,6 +37,29 @@ class FlowRow(NamedTuple):
     mean: int | None
 
 
+class RateCounts(NamedTuple):
+    """The columns of the table `rates` after time and flow, for one interval and flow or summed."""
+
+    in_packets: int = 0
+    in_bytes: int = 0
+    out_packets: int = 0
+    out_bytes: int = 0
+    drops: int = 0
+    marks: int = 0
+    taken: int = 0
+    waited: int = 0
+    longest: int = 0
+
+
+def summed(counts: Iterable[RateCounts]) -> RateCounts:
+    """Return the sums, and the greatest `longest`."""
+    found = tuple(counts)
+    if len(found) == 1:
+        return found[0]
+    return RateCounts(*map(sum, zip(*found, strict=True)))._replace(
+        longest=max(each.longest for each in found)) if found else RateCounts()
+
+
 class RecordedRun:
     """A results file that is open for reading.
 
@@ -61,7 +84,7 @@ class RecordedRun:
             if self.facts.get("schema") != SCHEMA:
                 raise LoadError(f"has the schema {self.facts.get('schema')!r}, and this version of ebpfvm reads "
                                 f"{SCHEMA!r}; record it again", path=self.path)
-            self._totals: dict[int, tuple[int, ...]] | None = None
+            self._rates: dict[int, dict[int, RateCounts]] | None = None
             self.flows = [FlowRow(*row) for row in self.table("flows")]
         except (OSError, sqlite3.Error) as error:
             raise LoadError(f"cannot be read: {getattr(error, 'strerror', None) or error}", path=self.path) from error
@@ -125,24 +148,13 @@ class RecordedRun:
                 found[low] = found.get(low, 0) + packets
         return sorted(found.items())
 
-    def rates(self, flows: Iterable[int]) -> dict[int, list[int]]:
-        """Return for each sample's time the sums of the other columns of `rates` over some flows."""
-        found: dict[int, list[int]] = {}
-        wanted = frozenset(flows)
-        for time, flow, *counts in self.table("rates"):
-            if flow in wanted:
-                before = found.get(time)
-                found[time] = counts if before is None else [a + b for a, b in zip(before, counts, strict=True)]
-        return found
-
-    def totals(self) -> dict[int, tuple[int, ...]]:
-        """Return for each flow the sums of the other columns of `rates`, and the greatest `longest`."""
-        if self._totals is None:
-            columns = TABLES["rates"].names[2:]
-            sums = ", ".join(f"{'max' if column == 'longest' else 'sum'}({column})" for column in columns)
-            self._totals = {flow: tuple(counts) for flow, *counts in
-                            self.query(f"SELECT flow, {sums} FROM rates GROUP BY flow")}
-        return self._totals
+    def rates(self, flow: int) -> dict[int, RateCounts]:
+        """Return what `rates` has of a flow, by time."""
+        if self._rates is None:
+            self._rates = {}
+            for time, number, *counts in self.table("rates"):
+                self._rates.setdefault(number, {})[time] = RateCounts(*counts)
+        return self._rates.get(flow, {})
 
     def backlog(self) -> dict[int, list[tuple[int, int, int, int, int]]]:
         """Return for each queue the rows of `backlog` without its number."""

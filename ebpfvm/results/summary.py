@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.results.plots import run_names
-from ebpfvm.results.reading import wait_percentile
+from ebpfvm.results.reading import summed, wait_percentile
 from ebpfvm.results.thinning import sparkline
 from ebpfvm.sched.flow_report import PERCENTILES
 from ebpfvm.sched.flows import jain
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 COLUMNS: Final = ("run", "traffic", "flows", "out", "lost", "rate", "waited p50", "p90", "p99", "max", "marked",
                   "fairness")
 _ALL: Final = "all"
-_IN, _OUT, _OUT_BYTES, _DROPS, _MARKS, _LONGEST = 0, 2, 3, 4, 5, 8  # columns of `rates` after time and flow
 
 
 class SummaryRow(NamedTuple):
@@ -59,15 +58,14 @@ def summary_rows(runs: Sequence[RecordedRun]) -> list[SummaryRow]:
 
 
 def _row(run: RecordedRun, name: str, traffic: str, flows: Sequence[int]) -> SummaryRow:
-    counts = [found for flow, found in run.totals().items() if flow in set(flows)]
-    total = [sum(column) for column in zip(*counts, strict=True)] or [0] * 9
-    waits, longest, duration = run.waits(flows), max((each[_LONGEST] for each in counts), default=0), run.duration
-    half, most, nearly_all = (min(longest, wait_percentile(waits, percent)) for percent in PERCENTILES)
+    counts = [summed(found.values()) for flow in flows if (found := run.rates(flow))]
+    total, waits, duration = summed(counts), run.waits(flows), run.duration
+    half, most, nearly_all = (min(total.longest, wait_percentile(waits, percent)) for percent in PERCENTILES)
     return SummaryRow(
-        name, traffic or "-", len(flows), total[_OUT], total[_DROPS] / total[_IN] if total[_IN] else 0.0,
-        total[_OUT_BYTES] * 8 * NSEC_PER_SEC // duration if duration else 0, half, most, nearly_all, longest,
-        total[_MARKS],
-        jain([each[_OUT_BYTES] for each in counts]))
+        name, traffic or "-", len(flows), total.out_packets,
+        total.drops / total.in_packets if total.in_packets else 0.0,
+        total.out_bytes * 8 * NSEC_PER_SEC // duration if duration else 0, half, most, nearly_all, total.longest,
+        total.marks, jain([each.out_bytes for each in counts]))
 
 
 def summary_lines(runs: Sequence[RecordedRun], width: int = 60) -> list[str]:

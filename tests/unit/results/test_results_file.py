@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ebpfvm import UsageError, simulate
+from ebpfvm.results.reading import FlowRow, RateCounts
 from ebpfvm.results.results_file import write_results
 from ebpfvm.results.schema import SCHEMA, TABLES
 from ebpfvm.sched.flows import percentile
@@ -226,3 +227,8 @@ def test_every_table_and_column_is_described() -> None:
         assert f"### {name}\n" in page
         for column in table.columns:
             assert f"| `{column.name}` | {column.doc} |" in page, (name, column.name)
+
+
+def test_rows_are_read_by_the_names_of_their_columns() -> None:
+    assert list(FlowRow._fields) == TABLES["flows"].names
+    assert list(RateCounts._fields) == TABLES["rates"].names[2:]
