@@ -17,6 +17,7 @@ from ebpfvm.verifier.memory import btf_access
 
 if TYPE_CHECKING:
     from ebpfvm.verifier.calling.call_meta import Call
+    from ebpfvm.verifier.machine.env import Map
     from ebpfvm.verifier.machine.regs import Reg
     from ebpfvm.verifier.machine.special_fields import Special
     from ebpfvm.verifier.machine.walk import Walk
@@ -46,12 +47,10 @@ def spin(w: Walk, reg: Reg, at: int, lock: bool, name: str, holds: str = "lock")
         which = "res_spin" if name == "bpf_res_spin" else "spin"
         raise Refuse(p.NOT_IN_CALLBACK, EACCES, f"can't {which}_{{lock,unlock}} in rbtree cb")
     kind = "res_spin_lock" if name == "bpf_res_spin" else "spin_lock"
-    if reg.num.mask:
-        raise Refuse(p.FIELD_ARGUMENT, EINVAL,
-                     f"R{at} doesn't have constant offset. {name}_lock has to be at the constant offset")
+    _check_constant(reg, at, f"{name}_lock")
     is_map = reg.type & r.BASE == r.MAP_VALUE
-    if is_map and reg.what.spec.btf is None:
-        raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"map '{reg.what.name}' has to have BTF in order to use {name}_lock")
+    if is_map:
+        _check_btf(reg.what, f"{name}_lock")
     field = next((item for item in fields_of(reg) if item.kind == kind), None)
     if field is None:
         what = f"map '{reg.what.name}'" if is_map else "local 'kptr'"
@@ -89,14 +88,24 @@ def _give(w: Walk, reg: Reg, owner: object, name: str, kind: str) -> None:
     drop_non_owning(w)
 
 
+def _check_constant(reg: Reg, at: int, what: str) -> None:
+    """Raise `Refuse` if a pointer to a special field has no constant offset."""
+    if reg.num.mask:
+        raise Refuse(p.FIELD_ARGUMENT, EINVAL,
+                     f"R{at} doesn't have constant offset. {what} has to be at the constant offset")
+
+
+def _check_btf(used: Map, what: str) -> None:
+    """Raise `Refuse` if the values of a map have no types, which tell its special fields."""
+    if used.spec.btf is None:
+        raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"map '{used.name}' has to have BTF in order to use {what}")
+
+
 def map_field(reg: Reg, at: int, kind: str, struct: str) -> None:
     """Check that the pointer is exactly at the map value's only field of a kind (check_map_field_pointer)."""
     used = reg.what
-    if reg.num.mask:
-        raise Refuse(p.FIELD_ARGUMENT, EINVAL,
-                     f"R{at} doesn't have constant offset. {struct} has to be at the constant offset")
-    if used.spec.btf is None:
-        raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"map '{used.name}' has to have BTF in order to use {struct}")
+    _check_constant(reg, at, struct)
+    _check_btf(used, struct)
     field = used.field_of(kind)
     if field is None:
         raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"map '{used.name}' has no valid {struct}")
@@ -112,28 +121,22 @@ def kptr_dest(w: Walk, call: Call, reg: Reg, at: int) -> None:
         return
     if reg.type & r.BASE == r.MAP_VALUE:
         used = reg.what
-        if used.spec.btf is None:
-            raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"map '{used.name}' has to have BTF in order to use bpf_kptr_xchg")
+        _check_btf(used, "bpf_kptr_xchg")
         if not any(item.is_kptr for item in used.fields):
             raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"R{at} has no valid kptr")
         call.map = used
         call.map_uid = reg.aux
     elif not any(item.is_kptr for item in fields_of(reg)):
         raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"R{at} has no valid kptr")
-    if reg.num.mask:
-        raise Refuse(p.FIELD_ARGUMENT, EINVAL,
-                     f"R{at} doesn't have constant offset. kptr has to be at the constant offset")
+    _check_constant(reg, at, "kptr")
     _exchanged(w, call, reg)
 
 
 def _first_kptr(w: Walk, call: Call, reg: Reg, at: int) -> None:
     """Check the slot in a map value as kernels before 6.2 do, which look at the offset first."""
     used = reg.what
-    if reg.num.mask:
-        raise Refuse(p.FIELD_ARGUMENT, EINVAL,
-                     f"R{at} doesn't have constant offset. kptr has to be at the constant offset")
-    if used.spec.btf is None:
-        raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"map '{used.name}' has to have BTF in order to use bpf_kptr_xchg")
+    _check_constant(reg, at, "kptr")
+    _check_btf(used, "bpf_kptr_xchg")
     if not any(item.is_kptr for item in used.fields):
         raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"map '{used.name}' has no valid kptr")
     call.map, call.map_uid = used, reg.aux

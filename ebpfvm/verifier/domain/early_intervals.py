@@ -137,19 +137,19 @@ _BITS: Final[dict[str, tuple[Callable[[Tnum, Tnum], Tnum], _Masked]]] = {
 _OF_UNKNOWN: Final = ("add", "sub", "and")  # the others look only at a second operand that is known
 
 
-def _tainted(b: Num, width: int) -> bool:
-    """Return whether the bounds of a second operand contradict each other, so that nothing is known of the result."""
+def _tainted(op: str, b: Num, width: int) -> bool:
+    """Return whether nothing is known of a result, by the second operand: it is unknown, or its bounds contradict."""
     umin, umax, smin, smax = b[2:6] if width == 64 else b[6:10]
-    known = not b.mask & (U64_MAX if width == 64 else U32_MAX)
-    return smin > smax or umin > umax or (known and (smin != smax or umin != umax))
+    if b.mask & (U64_MAX if width == 64 else U32_MAX):
+        return op not in _OF_UNKNOWN or smin > smax or umin > umax
+    return smin != smax or umin != umax
 
 
 def _arithmetic(op: str, width: int) -> Callable[[Num, Num], Num]:
     bits_of, bounds_of = _BOUNDS[op]
-    every = U64_MAX if width == 64 else U32_MAX
 
     def alu(a: Num, b: Num) -> Num:
-        if (op not in _OF_UNKNOWN and b.mask & every) or _tainted(b, width):
+        if _tainted(op, b, width):
             return UNKNOWN
         if width == 64:
             return sync(bits_of(a[:2], b[:2]), bounds_of(a[2:6], b[2:6], SIGN64), bounds_of(a[6:10], b[6:10], SIGN32))
@@ -159,10 +159,9 @@ def _arithmetic(op: str, width: int) -> Callable[[Num, Num], Num]:
 
 def _logic(op: str, width: int) -> Callable[[Num, Num], Num]:
     bits_of, bounds_of = _BITS[op]
-    every = U64_MAX if width == 64 else U32_MAX
 
     def alu(a: Num, b: Num) -> Num:
-        if (op not in _OF_UNKNOWN and b.mask & every) or _tainted(b, width):
+        if _tainted(op, b, width):
             return UNKNOWN
         bits = bits_of(a[:2], b[:2])
         low = tnum.subreg(bits)
@@ -177,7 +176,7 @@ def _shift(op: str, width: int) -> Callable[[Num, Num], Num]:
     move = _SHIFTS[op, width]
 
     def alu(a: Num, b: Num) -> Num:
-        if b.mask & (U64_MAX if width == 64 else U32_MAX) or _tainted(b, width):
+        if _tainted(op, b, width):
             return UNKNOWN
         if b.umax >= width:
             return UNKNOWN if width == 64 else zext(tnum.UNKNOWN, ANY32)
