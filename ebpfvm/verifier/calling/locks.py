@@ -121,7 +121,7 @@ def kptr_dest(w: Walk, call: Call, reg: Reg, at: int) -> None:
         return
     if reg.type & r.BASE == r.MAP_VALUE:
         used = reg.what
-        _check_btf(used, "bpf_kptr_xchg")
+        _check_btf(used, call.helper.name)
         if not any(item.is_kptr for item in used.fields):
             raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"R{at} has no valid kptr")
         call.map = used
@@ -136,7 +136,7 @@ def _first_kptr(w: Walk, call: Call, reg: Reg, at: int) -> None:
     """Check the slot in a map value as kernels before 6.2 do, which look at the offset first."""
     used = reg.what
     _check_constant(reg, at, "kptr")
-    _check_btf(used, "bpf_kptr_xchg")
+    _check_btf(used, call.helper.name)
     if not any(item.is_kptr for item in used.fields):
         raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"map '{used.name}' has no valid kptr")
     call.map, call.map_uid = used, reg.aux
