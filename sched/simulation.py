@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.sched.account import Packet
-    from ebpfvm.sched.flows import Flow
+    from ebpfvm.sched.flows import Flow, FlowLabel
     from ebpfvm.sched.pcap import PcapWriter
     from ebpfvm.sched.run_recorder import RunRecorder
     from ebpfvm.sched.sch_generic import Observer, Qdisc
@@ -184,19 +184,31 @@ class Simulation:
         """Add connections, whose first packets are events already."""
         self._connections += senders
 
-    def offer(self, data: bytes, priority: int | None, receiver: Callable[[bytes, int], None]) -> Flow:
-        """Let a packet of a sender arrive at the device now, and return its flow.
+    def serve(self, sender: Connection) -> None:
+        """Let the packets that a sender may send now arrive at the device, one after the other."""
+        account, now = self.account, self.loop.now
+        while True:
+            segment = sender.pull(now)
+            if segment is None:
+                return
+            data = sender.frames.frame(segment[0], segment[1])
+            flow, protocol, priority = self.label_of(sender, data)
+            self._enter(account.admit(data, sender.size, flow, protocol, priority, self.device.qdisc.holder))
+            sender.flow = flow
+            if not sender.more:
+                return
 
-        Args:
-            data: its bytes.
-            priority: its skb->priority, None for that of its DSCP.
-            receiver: called with the bytes and the time (ns) when a packet of the flow reaches the other end.
-        """
-        flow, protocol, own = self.flows.label(data)
-        self.sink.receivers[flow] = receiver
-        self._enter(self.account.admit(data, len(data), flow, protocol, own if priority is None else priority,
-                                       self.device.qdisc.holder))
-        return flow
+    def label_of(self, sender: Connection, data: bytes) -> FlowLabel:
+        """Return what a sender's packet implies, and let the sender have the packets of its flow that arrive."""
+        if sender.label is not None:
+            return sender.label
+        found = self.flows.label(data)
+        if sender.priority is not None:
+            found = found._replace(priority=sender.priority)
+        self.sink.receivers[found.flow] = sender.receive
+        if self.flows.ethernet:  # otherwise there is no telling what is taken for a header
+            sender.label = found
+        return found
 
     def acknowledge(self, data: bytes, receiver: Callable[[bytes, int], None]) -> None:
         """Let an acknowledgment arrive at the way back now.

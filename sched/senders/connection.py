@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ebpfvm.errors import UsageError
 from ebpfvm.ints import U32_MAX, s32
-from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.packet import build
 from ebpfvm.sched.senders.congestion import Ack
 from ebpfvm.sched.senders.control_laws import law_named
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.sched.course import Course
     from ebpfvm.sched.events import EventLoop
-    from ebpfvm.sched.flows import Flow
+    from ebpfvm.sched.flows import Flow, FlowLabel
     from ebpfvm.sched.senders.congestion import Congestion
     from ebpfvm.sched.senders.tcp_flows import TcpSpec
 
@@ -51,20 +50,19 @@ class Road(Protocol):
     loop: EventLoop
     course: Course
 
-    def offer(self, data: bytes, priority: int | None, receiver: Callable[[bytes, int], None]) -> Flow:
-        """Let a packet arrive at the device now, and return its flow, whose packets `receiver` gets."""
+    def serve(self, sender: Connection) -> None:
+        """Let the packets that a sender may send now arrive at the device, one after the other."""
 
     def acknowledge(self, data: bytes, receiver: Callable[[bytes, int], None]) -> None:
         """Let an acknowledgment arrive at the way back now; `receiver` gets it."""
 
 
-class Sent(NamedTuple):
-    """One transmission: of which segment, when (ns), and how many segments had been delivered then, the last when."""
+Sent = tuple[int, int, int, int, int]
+"""One transmission: of which segment, when (ns), how many segments had been delivered then, the last when, and the low
+32 bits of the sequence number. A plain tuple, because one is made for each packet."""
 
-    segment: int
-    time: int
-    before: int
-    before_at: int
+Told = tuple[int, int, bool]
+"""The low 32 bits of a sequence number, the number of a transmission, and whether it is marked."""
 
 
 class Connection:
@@ -80,18 +78,31 @@ class Connection:
         acks: the frames of acknowledgments, if they are packets in a queue.
 
     Attributes:
+        road, back: the same.
+        frames: its frames.
+        size, priority: length of its frames, and their skb->priority; None for that of their DSCP.
         flow: its flow; None until its first packet was sent.
+        label: what its headers imply, kept by the road.
+        more: whether the window may allow another segment after the one that `pull` has returned.
         done: called with the time (ns) when the sender knows that all it had to send has arrived; None if nobody wants
             to know.
     """
 
+    __slots__ = ("_acks", "_again", "_arrived", "_begin", "_confirmed", "_deadline", "_delivered", "_delivered_at",
+                 "_end", "_finished", "_flight", "_free_at", "_got", "_known", "_law", "_marks", "_next", "_order",
+                 "_prr_delivered", "_prr_out", "_quota", "_recover", "_repeated", "_restarting", "_rto", "_rttvar",
+                 "_size", "_srtt", "_stamp", "_stop", "_timeouts", "_timer", "_una", "_waiting", "back", "done",
+                 "flow", "frames", "label", "more", "priority", "road", "size")
+
     def __init__(self, road: Road, law: Congestion, spec: TcpSpec, template: bytes, back: int,
                  acks: Segments | None = None) -> None:
-        self._road, self._law, self._spec, self._back = road, law, spec, back
-        self._segments = Segments(template)
+        self.road, self._law, self.back = road, law, back
+        self.size, self.priority = spec.size, spec.priority
+        self.frames = Segments(template)
         self._size = spec.size - HEADERS
         self._end = None if spec.total is None else -(-spec.total // self._size)
         self.flow: Flow | None = None
+        self.label: FlowLabel | None = None
         self._begin = self._stop = road.loop.now
         self._una = self._next = 0  # the first segment that has not arrived; the first that was never sent
         self._got: set[int] = set()  # segments above `_una` that have arrived
@@ -108,25 +119,25 @@ class Connection:
         self._srtt = self._rttvar = 0
         self._rto = _FIRST_RTO
         self._deadline = 0
-        self._timer = self._waiting = False
+        self._timer = self._waiting = self.more = False
         self._free_at = 0.0  # when pacing allows the next segment
         self._finished: int | None = None
         self.done: Callable[[int], None] | None = None
         self._acks = acks
-        self._arrived: deque[tuple[int, int, bool]] = deque()  # what the sender has not been told
+        self._arrived: deque[Told] = deque()  # what the sender has not been told
         self._confirmed = self._known = 0  # acknowledgments that were sent, and those that the sender knows
 
-    def more(self, total: int) -> None:
+    def extend(self, total: int) -> None:
         """Send so many bytes more, rounded up to full segments."""
         self._end = (self._next if self._end is None else self._end) + -(-total // self._size)
         self._finished = None
-        self._send()
+        self.road.serve(self)
 
     def start(self, stop: int) -> None:
         """Begin to send, until the clock shows `stop` (ns)."""
-        self._begin, self._stop = self._road.loop.now, stop
-        self._road.loop.armed.add(self)
-        self._send()
+        self._begin, self._stop = self.road.loop.now, stop
+        self.road.loop.armed.add(self)
+        self.road.serve(self)
 
     def waits(self) -> bool:
         """Return whether the run has to go on for its timer."""
@@ -134,28 +145,32 @@ class Connection:
 
     # ---- sending --------------------------------------------------------------------------------------------------
 
-    def _send(self, _: Any = None) -> None:
-        """Send what the window and the pacing allow."""
-        now = self._road.loop.now
-        while self._quota and len(self._flight) + 1 <= max(self._law.cwnd, 1.0):
-            segment = self._choose(now)
-            if segment is None:
-                return
-            if self._law.pacing and not self._paced(now):
-                return
-            if self._again.pop(segment, self) is self:
-                self._next += 1
-            else:
-                self._repeated += 1
-            self._transmit(segment, now)
-
-    def _choose(self, now: int) -> int | None:
-        """Return the segment that is to be sent next, None if there is none."""
-        for segment in self._again:
-            return segment
-        if (self._end is not None and self._next >= self._end) or now >= self._stop:
+    def pull(self, now: int) -> Told | None:
+        """Return the segment that leaves now, and take it for sent; None if window, pacing or data allow none."""
+        flight, again, segment = self._flight, self._again, self._next
+        if not self._quota or len(flight) + 1 > max(self._law.cwnd, 1.0):
             return None
-        return self._next
+        if again:
+            segment = next(iter(again))
+        elif (self._end is not None and segment >= self._end) or now >= self._stop:
+            return None
+        if self._law.pacing and not self._paced(now):
+            return None
+        if again:
+            del again[segment]
+            self._repeated += 1
+        else:
+            self._next = segment + 1
+        self._stamp = stamp = self._stamp + 1
+        if self._quota > 0:
+            self._quota -= 1
+            self._prr_out += 1
+        sequence = segment * self._size & U32_MAX
+        flight[stamp] = segment, now, self._delivered, self._delivered_at or now, sequence
+        self._order.append(stamp)
+        self._arm(now)
+        self.more = bool(self._quota) and len(flight) + 1 <= max(self._law.cwnd, 1.0)
+        return sequence, stamp, self.frames.marked
 
     def _paced(self, now: int) -> bool:
         """Return whether a segment may leave now; otherwise come back when it may."""
@@ -164,23 +179,12 @@ class Connection:
             return True
         if not self._waiting:
             self._waiting = True
-            self._road.loop.at(int(self._free_at) + 1, self._resume)
+            self.road.loop.at(int(self._free_at) + 1, self._resume)
         return False
 
     def _resume(self, _: Any) -> None:
         self._waiting = False
-        self._send()
-
-    def _transmit(self, segment: int, now: int) -> None:
-        self._stamp = stamp = self._stamp + 1
-        if self._quota > 0:
-            self._quota -= 1
-            self._prr_out += 1
-        self._flight[stamp] = Sent(segment, now, self._delivered, self._delivered_at or now)
-        self._order.append(stamp)
-        self._arm(now)
-        data = self._segments.frame(segment * self._size & U32_MAX, stamp)
-        self.flow = self._road.offer(data, self._spec.priority, self.receive)
+        self.road.serve(self)
 
     # ---- the timer ------------------------------------------------------------------------------------------------
 
@@ -188,20 +192,20 @@ class Connection:
         self._deadline = now + self._rto
         if not self._timer:
             self._timer = True
-            self._road.loop.at_idle(self._deadline, self._expire)
+            self.road.loop.at_idle(self._deadline, self._expire)
 
     def _expire(self, _: Any) -> None:
         """Take everything in flight for lost, unless there was progress since the timer was set."""
-        now = self._road.loop.now
+        now = self.road.loop.now
         self._timer = False
         if not self.waits():
             return
         if now < self._deadline:
             self._timer = True
-            self._road.loop.at_idle(self._deadline, self._expire)
+            self.road.loop.at_idle(self._deadline, self._expire)
             return
         self._timeouts += 1
-        lost = {sent.segment for sent in self._flight.values() if self._missing(sent.segment)}
+        lost = {sent[0] for sent in self._flight.values() if self._missing(sent[0])}
         self._again = dict.fromkeys(sorted(lost | self._again.keys()))
         self._flight.clear()
         self._order.clear()
@@ -209,78 +213,97 @@ class Connection:
         self._recover = self._next
         self._restarting, self._quota = True, -1
         self._rto = min(2 * self._rto, _MOST_RTO)
-        self._send()
+        self.road.serve(self)
 
     def _measure(self, rtt: int) -> None:
         """Take a round-trip time into account (RFC 6298, section 2)."""
-        if not self._srtt:
-            self._srtt, self._rttvar = rtt, rtt // 2
+        srtt = self._srtt
+        if not srtt:
+            self._srtt, self._rttvar = srtt, more = rtt, rtt // 2
         else:
-            self._rttvar += (abs(self._srtt - rtt) - self._rttvar) // 4
-            self._srtt += (rtt - self._srtt) // 8
-        self._rto = min(self._srtt + max(_LEAST_RTO, 4 * self._rttvar), _MOST_RTO)
+            off = rtt - srtt
+            self._rttvar = more = self._rttvar + ((off if off >= 0 else -off) - self._rttvar) // 4
+            self._srtt = srtt = srtt + off // 8
+        rto = srtt + (4 * more if 4 * more > _LEAST_RTO else _LEAST_RTO)
+        self._rto = rto if rto < _MOST_RTO else _MOST_RTO
 
     # ---- the receiver, and its acknowledgments ----------------------------------------------------------------------
 
     def receive(self, frame: bytes, arrival: int) -> None:
         """Let the receiver have a frame at `arrival` (ns), and acknowledge it."""
         if self._acks is None:
-            self._road.loop.at(arrival + self._back, self._acknowledged, Segments.read(frame))
+            self.road.loop.at(arrival + self.back, self.acknowledged, Segments.read(frame))
         else:
-            self._road.loop.at(arrival, self._confirm, Segments.read(frame))
+            self.road.loop.at(arrival, self._confirm, Segments.read(frame))
 
-    def _confirm(self, what: tuple[int, int, bool]) -> None:
+    def _confirm(self, what: Told) -> None:
         """Send an acknowledgment, which tells everything that has arrived so far, as SACK does."""
         assert self._acks is not None
         self._arrived.append(what)
         self._confirmed += 1
-        self._road.acknowledge(self._acks.frame(0, self._confirmed), self._take)
+        self.road.acknowledge(self._acks.frame(0, self._confirmed), self._take)
 
     def _take(self, frame: bytes, arrival: int) -> None:
         """Let the sender have an acknowledgment when it arrives, after the rest of the way."""
-        self._road.loop.at(arrival + self._back, self._learn, Segments.read(frame)[1])
+        self.road.loop.at(arrival + self.back, self._learn, Segments.read(frame)[1])
 
     def _learn(self, number: int) -> None:
         """Take in what an acknowledgment tells, with what those before it told that have not arrived."""
         while self._known < number:
             self._known += 1
-            self._acknowledged(self._arrived.popleft())
+            self.acknowledged(self._arrived.popleft())
 
     def _missing(self, segment: int) -> bool:
         return segment >= self._una and segment not in self._got
 
-    def _acknowledged(self, what: tuple[int, int, bool]) -> None:
+    def acknowledged(self, what: Told) -> None:
+        """Take an acknowledgment in, and send what it allows."""
+        self.take_in(what, self.road.loop.now)
+        self.road.serve(self)
+
+    def take_in(self, what: Told, now: int) -> None:
+        """Take an acknowledgment in, which comes at `now` (ns)."""
         sequence, stamp, marked = what
-        now, in_flight = self._road.loop.now, len(self._flight)
+        flight, una = self._flight, self._una
+        in_flight = len(flight)
         self._marks += marked
-        first = self._una * self._size
-        segment = (first + s32(sequence - first)) // self._size  # the frame has the low 32 bits
-        sent, una = self._flight.pop(stamp, None), self._una
-        fresh = self._missing(segment)
+        sent = flight.pop(stamp, None)
+        if sent is not None and sent[4] == sequence:
+            segment = sent[0]
+        else:
+            first = una * self._size
+            segment = (first + s32(sequence - first)) // self._size  # the frame has the low 32 bits
+        fresh = segment >= una and segment not in self._got
         if fresh:
             self._deliver(segment, now)
         if sent is None:  # it had been taken for lost, or is a copy
-            self._conserve(fresh, False)
-            self._send()
+            if self._quota >= 0:
+                self._conserve(fresh, False)
             return
-        rtt = now - sent.time
+        rtt = now - sent[1]
         self._measure(rtt)
         self._arm(now)
-        ack = Ack(now, rtt, marked, in_flight, sent.before, self._delivered, now - sent.before_at)
-        lost = self._find_lost(stamp)
-        self._react(ack, lost)
-        self._conserve(fresh, self._una > una and not lost)
-        self._send()
+        order = self._order
+        lost = order[0] <= stamp - _REORDERING and self._find_lost(stamp) if order else False
+        self._react(Ack(now, rtt, marked, in_flight, sent[2], self._delivered, now - sent[3]), lost)
+        if self._quota >= 0:
+            self._conserve(fresh, self._una > una and not lost)
 
     def _deliver(self, segment: int, now: int) -> None:
-        self._got.add(segment)
-        self._again.pop(segment, None)
+        got = self._got
+        if self._again:
+            self._again.pop(segment, None)
         self._delivered += 1
         self._delivered_at = now
-        while self._una in self._got:
-            self._got.remove(self._una)
-            self._una += 1
-        if self._una == self._end:
+        if segment != self._una:
+            got.add(segment)
+            return
+        segment += 1
+        while segment in got:
+            got.remove(segment)
+            segment += 1
+        self._una = segment
+        if segment == self._end:
             self._finished = now
             self._flight.clear()  # copies that are still under way
             if self.done is not None:
@@ -289,11 +312,11 @@ class Connection:
     def _find_lost(self, stamp: int) -> bool:
         """Mark as lost what left well before `stamp`, which has arrived; return whether there was any."""
         lost = False
-        order = self._order
+        order, flight = self._order, self._flight
         while order and order[0] <= stamp - _REORDERING:
-            sent = self._flight.pop(order.popleft(), None)
-            if sent is not None and self._missing(sent.segment):
-                self._again[sent.segment] = None
+            sent = flight.pop(order.popleft(), None)
+            if sent is not None and self._missing(sent[0]):
+                self._again[sent[0]] = None
                 lost = True
         return lost
 
@@ -338,7 +361,7 @@ class Connection:
 
     def report(self, start: int) -> SenderReport:
         """Return what it did; `start` is the clock (ns) at the beginning of the run."""
-        end = self._road.loop.now if self._finished is None else self._finished
+        end = self.road.loop.now if self._finished is None else self._finished
         spent = end - self._begin
         return SenderReport(
             self.flow.name if self.flow is not None else "", self._law.name,
@@ -389,18 +412,18 @@ class Dialer:
         self._group, self._dport = group, spec.dport
         if spec.size < HEADERS + STAMP:
             raise UsageError(f"tcp: size={spec.size}: a frame has at least {HEADERS + STAMP} bytes")
-        self._road, self._back = road, spec.rtt - delay
+        self.road, self._back = road, spec.rtt - delay
         self._law = law_named(spec.law)
         self._frames = Frames(spec.frames(self._law().ecn if spec.ecn is None else spec.ecn), group)
         self.zero = road.loop.now
 
     def connection(self, index: int, spec: TcpSpec) -> Connection:
         """Return the connection with this number, whose own `spec` may say how much it sends."""
-        return Connection(self._road, self._law(), spec, self._frames.frame(index), self._back, self._acks(index))
+        return Connection(self.road, self._law(), spec, self._frames.frame(index), self._back, self._acks(index))
 
     def _acks(self, index: int) -> Segments | None:
         """Return the frames of the acknowledgments of a connection; None if they wait in no queue."""
-        if self._road.course.back is None:
+        if self.road.course.back is None:
             return None
         return Segments(build("tcp", DESTINATION, group_source(self._group), self._dport, FIRST_PORT + index,
                               length=HEADERS + STAMP))

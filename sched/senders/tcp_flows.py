@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.lazy_dataclasses import dataclass
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 ECN: Final = {"off": 0, "on": 2, "l4s": 1}
 """The codepoint that the packets have (RFC 3168, RFC 9331)."""
+
+_READ: Final = Struct(">B22xI12xQ").unpack_from  # from the second byte of the IP header on
 
 HEADERS: Final = 54  # Ethernet, IPv4 and TCP without options
 STAMP: Final = 8  # bytes of each segment that number its transmission
@@ -121,12 +124,17 @@ class Segments:
     Args:
         template: a frame of the connection with a full segment.
 
+    Attributes:
+        marked: whether its frames are marked CE from the beginning.
+
     >>> from ebpfvm.sched.traffic import Frames
     >>> first = Frames(TcpSpec(size=100).frames(0)).frame(0)
     >>> frame = Segments(first).frame(7 * 46, 3)
     >>> len(frame), Segments.read(frame)
     (100, (322, 3, False))
     """
+
+    __slots__ = ("_end", "_middle", "_rest", "_start", "_sum", "marked")
 
     def __init__(self, template: bytes) -> None:
         self._start, self._middle, self._end = template[:38], template[42:50], template[62:]
@@ -135,12 +143,13 @@ class Segments:
         # What the checksum field complements (RFC 1624): the sum of everything that stays.
         whole = 0xFFFF - int.from_bytes(template[50:52], "big")
         self._sum = whole - sum(_halves(old[:4])) - sum(_halves(old[6:]))
+        self.marked = template[15] & 3 == 3
 
     def frame(self, sequence: int, stamp: int) -> bytes:
         """Return the frame with a sequence number (modulo 2 ** 32) whose payload begins with `stamp`."""
-        numbers, payload = sequence.to_bytes(4, "big"), stamp.to_bytes(STAMP, "big")
-        check = 0xFFFF - (self._sum + sum(_halves(numbers)) + sum(_halves(payload))) % 0xFFFF
-        return b"".join((self._start, numbers, self._middle, check.to_bytes(2, "big"), self._rest, payload, self._end))
+        check = 0xFFFF - (self._sum + sequence + stamp) % 0xFFFF  # a number is as much as its halves, modulo 0xffff
+        return b"".join((self._start, sequence.to_bytes(4, "big"), self._middle, check.to_bytes(2, "big"), self._rest,
+                         stamp.to_bytes(STAMP, "big"), self._end))
 
     @staticmethod
     def read(frame: bytes) -> tuple[int, int, bool]:
@@ -148,6 +157,9 @@ class Segments:
         at = 0
         while int.from_bytes(frame[at + 12:at + 14], "big") in (ETH_P_8021Q, ETH_P_8021AD):
             at += VLAN_HLEN
+        if len(frame) >= at + HEADERS + STAMP:
+            tos, sequence, stamp = _READ(frame, at + 15)
+            return sequence, stamp, tos & 3 == 3
         return (int.from_bytes(frame[at + 38:at + 42], "big"), int.from_bytes(frame[at + 54:at + 62], "big"),
                 frame[at + 15] & 3 == 3)
 

@@ -151,7 +151,7 @@ class Player:
         self._play(now)
         self._rate = self._choose()
         self._asked = now
-        self._connection.more(self._spec.size(self._rate))
+        self._connection.extend(self._spec.size(self._rate))
 
     def _choose(self) -> int:
         rates = self._spec.rates
