@@ -19,8 +19,14 @@ def properties() -> str:
     """Return all properties in Markdown, under a heading for each group and each id."""
     parts = [BEGIN]
     for group, members in groupby(PROPERTIES.values(), lambda item: item.group):
-        parts += [f"## {group}", *(_section(item) for item in members)]
+        parts += [f"## {group}", *(_with_programs(item) for item in members)]
     return "\n\n".join(parts) + "\n"
+
+
+def _with_programs(item: Property) -> str:
+    from ebpfvm.cli.property_programs import programs
+    return "\n\n".join([_section(item), *(f"{shown.heading}:\n\n```{shown.language}\n{shown.code}\n```"
+                                          for shown in programs(item.id))])
 
 
 def _section(item: Property) -> str:

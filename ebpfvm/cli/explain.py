@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.cli import helptext, output
@@ -10,9 +11,9 @@ if TYPE_CHECKING:
     import argparse
 
 _DESCRIPTION: Final = """Explain a property that the verifier demands of programs: the rule, what usually helps, which
-function of the kernel checks it, and, for most properties, a program that violates
-it and the same program without the mistake. `ebpfvm verify --json` names the property
-that a rejected program violates, and `ebpfvm doc properties` lists all of them."""
+function of the kernel checks it, a program that violates it, and the same program
+without the mistake. `ebpfvm verify` names the property that a rejected program
+violates, and `ebpfvm doc properties` prints all of them."""
 _EXAMPLES: Final = helptext.examples("ebpfvm explain packet-bounds", "ebpfvm explain reference-leak")
 
 
@@ -26,18 +27,10 @@ def add(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
     from ebpfvm.cli.doc_properties import about
-    from ebpfvm.cli.property_examples import EXAMPLES
-    from ebpfvm.cli.rarer_examples import RARER
+    from ebpfvm.cli.property_programs import programs
     parts = [about(args.id).rstrip("\n")]
-    example, rarer = EXAMPLES.get(args.id), RARER.get(args.id)
-    if example is not None:
-        parts += [f"Broken (program type {example.type}):", _code(example.broken), "Mended:", _code(example.mended)]
-    elif rarer is not None:
-        parts += [f"Broken (program {rarer.words()}):", _code(rarer.broken), f"Mended{rarer.mended_words()}:",
-                  _code(rarer.mended)]
+    for shown in programs(args.id):
+        code = shown.code if shown.language == "text" else textwrap.indent(shown.code, "    ")
+        parts += [f"{shown.heading}:", code]
     output.put("\n\n".join(parts))
     return output.GOOD
-
-
-def _code(text: str) -> str:
-    return "\n".join(line if line.endswith(":") else f"    {line}" for line in text.splitlines())

@@ -24,6 +24,8 @@ class Setting(NamedTuple):
         missing: the capability that the process lacks.
         maps: number of maps, if it is not the usual one.
         sleepable: whether it is loaded as a program that may sleep.
+        lines: the instructions that its line records name, () for a program without line records.
+        kernel: the version of Linux that judges it, if it is not the usual one.
     """
 
     btf: bool = False
@@ -33,13 +35,17 @@ class Setting(NamedTuple):
     missing: str = ""
     maps: int = USUAL_MAPS
     sleepable: bool = False
+    lines: tuple[int, ...] = ()
+    kernel: str = ""
 
     def words(self) -> str:
         """Return what is special about the setting, in words; "" for nothing."""
         said = (f"license {self.license}" * (self.license != "GPL"), "with BTF" * self.btf,
                 f"for {self.hook}" * bool(self.hook), f"without CAP_{self.missing.upper()}" * bool(self.missing),
                 "with map 6" * (self.maps > USUAL_MAPS), "sleepable" * self.sleepable,
-                f"function {', '.join(map(str, self.globals))} is global" * bool(self.globals))
+                f"function {', '.join(map(str, self.globals))} is global" * bool(self.globals),
+                f"line records at {', '.join(map(str, self.lines))}" * bool(self.lines),
+                f"kernel {self.kernel}" * bool(self.kernel))
         return ", ".join(word for word in said if word)
 
 
@@ -107,7 +113,24 @@ _CALLBACK: Final = "r1 = 4\nr2 = subprog[+6]\nr3 = 0\nr4 = 0\ncall bpf_loop\nr0 
 _ITERATOR: Final = "r1 = r10\nr1 += -8\nr2 = 0\nr3 = 4\ncall bpf_iter_num_new\n"
 _NEXT: Final = "again:\nr1 = r10\nr1 += -8\ncall bpf_iter_num_next\nif r0 != 0 goto again\n"
 _DESTROY: Final = "r1 = r10\nr1 += -8\ncall bpf_iter_num_destroy\n"
+_SUM: Final = """\
+r1 = r6
+r2 = 8
+FROM
+r4 = 8
+r5 = 0
+call bpf_csum_diff
+r1 = r6
+r2 = 0
+call bpf_ringbuf_discard
+"""
 _SOCKET: Final = "r6 = *(u64 *)(r1 + 168)\nif r6 == 0 goto out\n"
+
+
+def _record(number: int) -> str:
+    """Return what reserves a record of eight bytes in R6 or R7 and fills it."""
+    return ("r1 = map[id:3]\nr2 = 8\nr3 = 0\ncall bpf_ringbuf_reserve\n"
+            f"if r0 == 0 goto {'out' if number == 6 else 'drop'}\nr{number} = r0\n*(u64 *)(r{number} + 0) = 1\n")
 
 
 def _chain(depth: int) -> str:
@@ -125,8 +148,16 @@ def _many(count: int) -> str:
 RARER: Final[dict[str, RareExample]] = {
     "abnormal-return": RareExample("sched_cls", f"call f\n{_END}\nf:\nr6 = r1\nr0 = *(u8 *)skb[0]\n{_END}",
                                    "r6 = r1\nr0 = *(u8 *)skb[0]\nexit"),
+    "ambiguous-reference": RareExample(
+        "sched_cls", _record(6) + _record(7) + _SUM.replace("FROM", "r3 = r7") + "r1 = r7\nr2 = 0\n"
+        "call bpf_ringbuf_discard\n" + _OUT.replace("out:", "goto out\ndrop:\nr1 = r6\nr2 = 0\ncall "
+                                                   "bpf_ringbuf_discard\nout:"),
+        _record(6) + "*(u64 *)(r10 - 8) = 1\n" + _SUM.replace("FROM", "r3 = r10\nr3 += -8") + _OUT,
+        Setting(kernel="6.18")),
     "arena-required": RareExample("sched_cls", "r1 = 0\nr1 = addr_space_cast(r1, 0, 1)\n" + _END, "r1 = 0\n" + _END),
     "btf-func-info": RareExample("sched_cls", _CALLBACK + _END, _CALLBACK + _END, USUAL, _BTF),
+    "btf-line-info": RareExample("sched_cls", _END, _END, Setting(btf=True, lines=(0, 1, 1)),
+                                 Setting(btf=True, lines=(0, 1))),
     "btf-type-argument": RareExample("sched_cls", "r2 = -1\ncall bpf_rdonly_cast\n" + _END,
                                      "r2 = 0\ncall bpf_rdonly_cast\n" + _END, _BTF),
     "call-depth": RareExample("sched_cls", _chain(17), _chain(4)),
@@ -209,7 +240,15 @@ RARER: Final[dict[str, RareExample]] = {
         "call bpf_get_prandom_u32\ngoto again\n" + _OUT,
         "r6 = r1\nr7 = 0\nagain:\nr1 = *(u32 *)(r6 + 8)\nif r7 >= r1 goto out\nr7 += 1\nif r7 < 8 goto again\n" + _OUT),
     "too-many-functions": RareExample("sched_cls", _many(300), _many(3)),
+    "uninit-stack": RareExample(
+        "sched_cls", _ITERATOR + "r6 = *(u64 *)(r10 - 8)\n" + _DESTROY + _END,
+        _ITERATOR + _NEXT + _DESTROY + _END),
     "unresolved-kfunc": RareExample("sched_cls", "call kfunc[id:0]\n" + _END, _END),
     "unsupported": RareExample("lsm", _END, _END, mended_type="sched_cls"),
     "unsupported-member": RareExample("struct_ops", _END, _END, Setting(hook="peek"), Setting(hook="reset")),
+    "verifier-bug": RareExample(
+        "sched_cls", "r6 = 0\nagain:\ncall bpf_get_prandom_u32\nif r0 != 5 goto on\nr1 = 0\ncall bpf_throw\non:\n"
+        "r6 += 1\nif r6 < 9 goto again\n" + _END,
+        "r6 = 0\nagain:\ncall bpf_get_prandom_u32\nif r0 == 5 goto thrown\nr6 += 1\nif r6 < 9 goto again\n"
+        "thrown:\n" + _END),
 }

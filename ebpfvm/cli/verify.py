@@ -214,7 +214,8 @@ def _show(program: Program, verdict: Any, verbose: int) -> None:
         return
     from ebpfvm.rejections import rejection
     word = output.paint("rejected" if verdict.program is not None else "cannot be judged", "red", sys.stdout)
-    print(f"{output.clean(program.name)}: {word}" + (f" (errno {verdict.errno})" if verdict.program else ""))
+    violated = f", {verdict.property}" if verdict.property else ""
+    print(f"{output.clean(program.name)}: {word}" + (f" (errno {verdict.errno}{violated})" if verdict.program else ""))
     output.put(rejection(verdict))
 
 
