@@ -219,6 +219,10 @@ class Rules:
     """Any number is tracked in the stack slot that it is stored to; before, only one with bounds other than 0 in a
     whole register (check_stack_write_fixed_off, since 6.8)."""
 
+    variable_writes_scrub: bool = True
+    """A write at a variable offset makes all bytes of a spilled register data; in 6.1, the bytes that are not written
+    stay bytes of a register, of which nothing is known any more (check_stack_write_var_off)."""
+
     reads_grow_stack: bool = True
     """Reading a stack below all that was written is reading unset bytes; before 6.8, it was outside of the stack
     (check_stack_slot_within_bounds)."""
@@ -295,6 +299,10 @@ class Rules:
 
     calls_in_lock: bool = True
     """Static functions may be called while a lock is held, and return with one (since 6.8)."""
+
+    longer_lock_list: bool = True
+    """While a lock is held, bpf_kptr_xchg() and the iterator of numbers may be called too (after 6.12), not only the
+    unlock and functions of lists and trees (kfunc_spin_allowed and do_check, kernel/bpf/verifier.c)."""
 
     counts_loops: bool = True
     """The callback of bpf_loop is walked as often as the number of loops allows; in 6.1, it is even if that is 0, or no
@@ -540,6 +548,7 @@ LINUX_6_12: Final = replace(
     too_complex_is_e2big=True,
     percpu_in_percpu=True,
     owner_has_reference=True,
+    longer_lock_list=False,
 )
 
 
@@ -571,6 +580,7 @@ LINUX_6_1: Final = replace(
     any_memory_is_key=False,
     reads_grow_stack=False,
     spills_any_number=False,
+    variable_writes_scrub=False,
     fills_parts=False,
     equal_is_not_null=False,
     objects_are_not_null=False,

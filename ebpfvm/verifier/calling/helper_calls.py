@@ -51,7 +51,7 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
 
     def step(w: Walk) -> int:
         if w.state.locks and (general is None or not general.in_lock
-                              or (general.role != "unlock" and not env.rules.calls_in_lock)):
+                              or (general.role != "unlock" and not env.rules.longer_lock_list)):
             raise Refuse(p.LOCK_HELD, EINVAL, "function calls are not allowed while holding a lock")
         if not number:
             raise Refuse(p.HELPER_NOT_ALLOWED, EINVAL, f"{refused} bpf_unspec#0")

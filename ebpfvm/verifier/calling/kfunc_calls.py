@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.machine.walk import Step, Walk
 
 
-
 def build(w: Walk, pc: int, insn: Insn) -> Step:
     """Return the step for a call of a kfunc."""
     env = w.env
@@ -34,9 +33,11 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
     missing = env.program.kfuncs.get(insn.imm)  # libbpf makes such a call invalid and says so in the log
     after = pc + 1
     allowed = kfunc is not None and kfunc.name in env.prog_type.kfuncs
+    in_lock = kfunc is not None and kfunc.in_lock and (
+        env.rules.longer_lock_list or not any(flag.startswith("iter_") for flag in kfunc.flags))
 
     def step(w: Walk) -> int:
-        if w.state.locks and (kfunc is None or not kfunc.in_lock):
+        if w.state.locks and not in_lock:
             raise Refuse(p.LOCK_HELD, EINVAL, "function calls are not allowed while holding a lock")
         if kfunc is None and missing is not None:
             raise Refuse(p.UNRESOLVED_KFUNC, EINVAL, f"kfunc '{missing}' is referenced but wasn't resolved")

@@ -99,6 +99,9 @@ class Reg(NamedTuple):
     aux: Any = 0
 
 
+LOST: Final = Reg(0, UNKNOWN)
+"""What a slot with bytes of a spilled register holds when the register is gone (NOT_INIT, 6.1)."""
+
 _ZERO: Final = const(0)
 UNKNOWN_SCALAR: Final = Reg(SCALAR, UNKNOWN)
 _KEPT: Final = 1 << 13

@@ -369,10 +369,10 @@ def _store_btf(w: Walk, to: Access, value: Reg | None) -> None:
 
 
 def _store_map_ptr(w: Walk, to: Access, value: Reg | None) -> None:
-    reg = to.reg
-    if reg.type != r.MAP_PTR:
+    if to.reg.type != r.MAP_PTR:
         _no_memory(w, to)
-    raise Refuse(p.READ_ONLY_MEMORY, EACCES, f"only read from {btf_access.map_struct(reg)} is supported")
+    name = btf_access.map_struct(to)
+    raise Refuse(p.READ_ONLY_MEMORY, EACCES, f"only read from {name} is supported")
 
 
 _STORERS = {r.MAP_KEY: _store_map_key, r.MAP_VALUE: _store_map_value, r.MEM: _store_mem, r.CTX: _store_ctx,

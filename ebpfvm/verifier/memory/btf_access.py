@@ -184,17 +184,21 @@ def walk(w: Walk, struct: StructType, at: int, size: int) -> None:
 # -- map pointers ---------------------------------------------------------------------------------------------------
 
 
-def map_struct(reg: Reg) -> str:
-    """Return the kernel's struct that a map pointer points to."""
-    return str(reg.what.type.kernel_struct)
+def map_struct(to: Access) -> str:
+    """Return the kernel's struct that a map pointer points to, of which a part at or behind the start is accessed.
+
+    Raises:
+        Refuse: the type of map has no struct that programs may see, or the part is before the start.
+    """
+    reg, at = to.reg, to.off + to.reg.off
+    name = str(reg.what.type.kernel_struct)
+    if reg.type == r.MAP_PTR and not name:
+        raise Refuse(p.STRUCT_ACCESS, ENOTSUPP, f"map_ptr access not supported for map type {reg.what.number}")
+    if at < 0:
+        raise Refuse(p.STRUCT_ACCESS, EACCES, f"R{to.number} is {name} invalid negative access: off={at}")
+    return name
 
 
 def load_map_ptr(w: Walk, to: Access) -> Reg:
     """Return the result of a read of a map's own struct (check_ptr_to_map_access)."""
-    reg, number, off, size = to
-    name = map_struct(reg)
-    if reg.type == r.MAP_PTR and not name:
-        raise Refuse(p.STRUCT_ACCESS, ENOTSUPP, f"map_ptr access not supported for map type {reg.what.number}")
-    if off + reg.off < 0:
-        raise Refuse(p.STRUCT_ACCESS, EACCES, f"R{number} is {name} invalid negative access: off={off + reg.off}")
-    return struct_walk.load_plain(w, name, off + reg.off, size)
+    return struct_walk.load_plain(w, map_struct(to), to.off + to.reg.off, to.size)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
-from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, is_null, known
+from ebpfvm.verifier.machine.regs import LOST, SCALAR, UNKNOWN_SCALAR, Reg, is_null, known
 from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.machine.state import (
     ALL_SPILL,
@@ -184,9 +184,16 @@ def _write_variable(w: Walk, frame: Frame, span: tuple[int, int], value: Reg | N
         byte = MISC
         if zero and old.types[at] == ZERO and old.types[7] not in _SPECIAL:
             byte, used = ZERO, True
-        stack[index] = put_bytes(old, at, 1, byte)
+        stack[index] = (put_bytes(old, at, 1, byte) if w.env.rules.variable_writes_scrub
+                        else _put_among_spilled(old, at, byte))
     if used and source >= 0:
         w.precise(source)
+
+
+def _put_among_spilled(old: Slot, at: int, byte: int) -> Slot:
+    types = bytearray(old.types)
+    types[at] = byte
+    return Slot(bytes(types), LOST if types[7] == SPILL else None)
 
 
 def is_zero_spill(slot: Slot) -> bool:

@@ -64,7 +64,7 @@ def reg(value: Reg, rules: Rules, frame: int = 0, precise: bool = False) -> str:
     if base == r.STACK:
         return _stack_pointer(value, rules, frame)
     name = r.type_name(value.type)
-    if base == r.ARENA:
+    if base == r.ARENA or value is r.LOST:
         return name
     if base == r.BTF_ID:
         name += value.what.name

@@ -58,5 +58,6 @@ T(map_beyond) { return *((volatile __u32 *)((char *)&h + 100000)); }
 T(map_negative) { return *((volatile __u32 *)((char *)&h - 8)); }
 T(map_variable) { return *((volatile __u32 *)((char *)&h + (skb->mark & 4))); }
 T(map_written) { ((struct bpf_map *)&h)->max_entries = 1; return 0; }
+T(map_written_before) { *((volatile __u32 *)((char *)&h - 8)) = 1; return 0; }
 T(map_added) { __sync_fetch_and_add(&((struct bpf_map *)&h)->max_entries, 1); return 0; }
 char _license[] SEC("license") = "GPL";
