@@ -34,14 +34,18 @@ class KeyedMap(base.BpfMap):
         key_order: the order in which the bytes of a key are read.
         shape: how values are cut into numbers; None if they are bytes.
         elems: key -> live value.
+        element_bytes: what an element counts (`Memory.map_bytes`).
     """
 
     key_order: ClassVar[ByteOrder] = "little"
 
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
         super().__init__(kernel, spec)
+        self._memory = kernel.memory
         self.elems: dict[int, Region] = {}
-        self.shape = shape_of_values(spec, self.fields, kernel.dialect)
+        self.shape = shape = shape_of_values(spec, self.fields, kernel.dialect)
+        self._packets = () if shape is None else shape.packets
+        self.element_bytes = spec.value_size + base.ELEMENT_BYTES
         if type(self).get is KeyedMap.get:
             self.get = self.elems.get  # type: ignore[method-assign, assignment]  # a look-up is one in the dict
 
@@ -86,9 +90,12 @@ class KeyedMap(base.BpfMap):
         if not isinstance(region, TypedValue):
             super()._drop_value(region)
             return
-        self._release_kptrs(region)
-        memory = self.kernel.memory
-        memory.retired_bytes += region.shape.size + base.ELEMENT_BYTES
+        for number in self._packets:
+            if region[number] is not None:
+                self._release_kptrs(region)
+                break
+        memory = self._memory
+        memory.retired_bytes += self.element_bytes
         if region.id:
             memory.retired.append(region)
         else:

@@ -21,7 +21,7 @@ from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
 from ebpfvm.errnos import E2BIG, EEXIST, EINVAL, ENOENT
 from ebpfvm.errors import Fault
-from ebpfvm.kernel.typed_values import TypedValue, typed_value
+from ebpfvm.kernel.typed_values import TypedValue, new_list, typed_value
 from ebpfvm.maps import base
 from ebpfvm.maps.keyed import Content, KeyedMap
 
@@ -59,9 +59,9 @@ class Rbtree(KeyedMap):
     Attributes:
         ranks: that list.
         head: keys before it are gone already; always 0 for a SortedList.
-        element_bytes, plain_room, spare: for code that does what `put` and `remove` do (`ebpfvm.sched.fused`): what a
-            value counts, how many elements there may be while their keys are a plain list (0 if they are none, or if
-            values are bytes), and values to use again.
+        plain_room: how many elements there may be while their keys are a plain list; 0 if they are none, or if values
+            are bytes.
+        spare: values to use again, for code that does what `put` and `remove` do (`ebpfvm.sched.fused`).
     """
 
     head = 0
@@ -71,7 +71,6 @@ class Rbtree(KeyedMap):
         super().__init__(kernel, spec)
         self.ranks: list[int] | SortedList[int] = []
         self.plain_room = min(self.room, _PLAIN) if self.shape is not None else 0
-        self.element_bytes = spec.value_size + base.ELEMENT_BYTES
         self.spare: list[TypedValue] = []
 
     def made(self) -> TypedValue:
@@ -86,6 +85,25 @@ class Rbtree(KeyedMap):
         return (keys, self.head, self.plain_room) if type(keys) is list else ((), 0, 0)
 
     def put(self, key: int, value: Content, flags: int) -> int:
+        elems, shape = self.elems, self.shape
+        if shape is None or flags > base.BPF_NOEXIST or key in elems or len(elems) >= self.plain_room:
+            return self._put_at_length(key, value, flags)
+        memory = self._memory  # what follows is what the long way does, without calls: most packets pass here
+        memory.map_bytes = taken = memory.map_bytes + self.element_bytes
+        if taken > self._memory_limit:
+            self._too_much(taken, shape.size)
+        found = new_list(value if type(value) is list else shape.without_packets(value))  # type: ignore[arg-type]
+        found.owner, found.id, found.alive = self, 0, True
+        keys = self.ranks
+        if not elems or key > keys[-1]:
+            keys.append(key)
+        else:
+            insort(keys, key, self.head)
+        elems[key] = found
+        return 0
+
+    def _put_at_length(self, key: int, value: Content, flags: int) -> int:
+        """Do what `put` does where an element exists, the keys are no plain list, or values are bytes."""
         if flags > base.BPF_EXIST:
             return -EINVAL
         elems = self.elems
@@ -119,23 +137,18 @@ class Rbtree(KeyedMap):
         value = self.elems.pop(key, None)
         if value is None:
             return -ENOENT
-        if self.ranks[self.head] == key:
-            self._drop_first()
+        keys, head = self.ranks, self.head
+        if keys[head] != key:
+            del keys[self._position(key)]
+        elif type(keys) is list:
+            self.head = head = head + 1
+            if head == len(keys) or (head > _SPARE and head * 2 > len(keys)):
+                del keys[:head]
+                self.head = 0
         else:
-            del self.ranks[self._position(key)]
+            del keys[0]
         self._drop_value(value)
         return 0
-
-    def _drop_first(self) -> None:
-        """Remove the smallest key from the sorted list."""
-        keys = self.ranks
-        if type(keys) is not list:
-            del keys[0]
-            return
-        self.head = head = self.head + 1
-        if head == len(keys) or (head > _SPARE and head * 2 > len(keys)):
-            del keys[:head]
-            self.head = 0
 
     def _position(self, key: int) -> int:
         """Return the position of the first key that is not less than `key`."""
@@ -145,10 +158,9 @@ class Rbtree(KeyedMap):
     def pop(self) -> tuple[int, bytes]:
         if not self.elems:
             return -ENOENT, b""  # the program's memory is left unchanged
-        value = self.elems.pop(self.ranks[self.head])
-        self._drop_first()
-        content = self.snapshot(value)
-        self._drop_value(value)
+        first = self.ranks[self.head]
+        content = self.snapshot(self.elems[first])
+        self.remove(first)
         return 0, content
 
     def walk(self) -> Iterator[tuple[int, Region]]:

@@ -189,11 +189,11 @@ class TypedValue(_Region, list[Any]):  # type: ignore[misc]  # see `_Region`
         self[:] = cells
 
 
-_made: Callable[[list[Any]], TypedValue] = TypedValue  # type: ignore[assignment]  # see `_Region`
+new_list: Callable[[list[Any]], TypedValue] = TypedValue  # type: ignore[assignment]  # see `_Region`
 
 
 def typed_value(owner: Any, cells: list[Any]) -> TypedValue:
     """Return a value of the map `owner`, which has the shape of `cells`."""
-    value = _made(cells)
+    value = new_list(cells)
     value.owner, value.id, value.alive = owner, 0, True
     return value
