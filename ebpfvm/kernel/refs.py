@@ -99,16 +99,18 @@ class Refs:
         born: live objects in the order of their birth, among freed ones that `live` removes when there are many.
         room: how many there may be before `live` is called.
         pool: freed objects among `born` that generated code uses again for new ones, until `live` removes them.
+        reused: whether generated code may have done so, after which `born` is out of order.
         by_name: name -> holder.
     """
 
-    __slots__ = ("_holders", "born", "by_name", "held", "pool", "room", "serial")
+    __slots__ = ("_holders", "born", "by_name", "held", "pool", "reused", "room", "serial")
 
     def __init__(self) -> None:
         self.held = 0
         self.serial = 0
         self.born: list[RefCounted] = []
         self.pool: list[RefCounted] = []
+        self.reused = False
         self.room = _FEW
         self.by_name: dict[str, Holder] = {}
         self._holders: list[Holder] = []
@@ -136,10 +138,12 @@ class Refs:
     def live(self) -> list[RefCounted]:
         """Return the live objects in the order of their birth."""
         self.pool.clear()
-        found = sorted([obj for obj in self.born if obj.refs], key=_SERIAL)  # those of the pool are out of order
+        found = [obj for obj in self.born if obj.refs]
+        if self.reused:
+            found.sort(key=_SERIAL)
         self.born[:] = found  # in place: generated code keeps the list
-        self.room = len(self.born) * 3 // 2 + _FEW
-        return self.born.copy()
+        self.room = len(found) * 3 // 2 + _FEW
+        return found
 
     def acquire(self, obj: RefCounted, holder: str = PROGRAM) -> None:
         """Acquire one more reference.

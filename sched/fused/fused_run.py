@@ -118,6 +118,7 @@ class FusedRun:
         self.only: OnlyFeed | None = None
         self.in_step = self._take()
         self.pool = self.kernel.refs.pool
+        self.kernel.refs.reused = True
 
     def _take(self) -> InStep | None:
         """Take the sources from the event loop."""
