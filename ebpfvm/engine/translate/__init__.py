@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, Never
 from ebpfvm.engine.common import touch, used_up
 from ebpfvm.engine.run import Run
 from ebpfvm.engine.translate.errors_in_code import OUT_OF_BOUNDS, explained, innermost_line
-from ebpfvm.engine.translate.program_entry import alone, with_environment
+from ebpfvm.engine.translate.program_entry import alone, alone_without_frames, with_environment
 from ebpfvm.engine.translate.source import GeneratedSource, generate
 from ebpfvm.engine.translate.unit import Unit
 from ebpfvm.errors import Fault, InternalError, UsageError
@@ -102,7 +102,7 @@ class TranslatedRun(Run):
             InternalError: generated code that Python refuses.
         """
         unit = Unit(self.prog, layout)
-        self.source = source = generate(unit)
+        self.source = source = generate(unit).without_budget(self.budget)
         for template in unit.templates:
             template.told.append(self.forget)
         self._layout = layout
@@ -116,14 +116,21 @@ class TranslatedRun(Run):
         self._main = space["f0"]
         self._extra = 0 if source.enters else 1
         self._tails = "TAIL" in source.names
-        counts = len(source.entries) > 1 or any(text in source.code for text in _CONSUMING)
-        enter = with_environment if "ENV" in source.code or self.prog.catches else alone
-        self.entry = enter(self, space["f0"], counts, self._extra)
+        self.entry = self._entry(source, space["f0"])
         self.functions = {entry: space[f"f{entry}"] for entry in source.entries if entry}
         self.callbacks = {entry: _callback(self, function, source.objects[entry])
                           for entry, function in self.functions.items()}
         self._publish(source)
         return source
+
+    def _entry(self, source: GeneratedSource, main: Callable[..., int]) -> Callable[[Context], int]:
+        """Return the function that runs `main`, with no more around it than the code needs."""
+        counts = len(source.entries) > 1 or any(text in source.code for text in _CONSUMING)
+        if "ENV" in source.code or self.prog.catches:
+            return with_environment(self, main, counts, self._extra)
+        if counts or source.enters or "STACK" in source.code:
+            return alone(self, main, counts, self._extra)
+        return alone_without_frames(self, main)
 
     def forget(self) -> None:
         """Translate again before the next run, because what the code assumes of maps has ceased to be so."""

@@ -9,7 +9,7 @@ from ebpfvm.engine.steps import Expr, cut, operand
 from ebpfvm.engine.translate import emit_maps
 from ebpfvm.engine.translate.emit_keys import swapped_name
 from ebpfvm.engine.translate.inlined_facts import TOO_MANY
-from ebpfvm.engine.translate.statements import assign, effect, effect_to, slot_name
+from ebpfvm.engine.translate.statements import TICK, assign, effect, effect_to, slot_name
 from ebpfvm.ints import U64_MAX
 from ebpfvm.kernel.emulated import BPF_MAX_LOOPS
 from ebpfvm.kernel.memory import REGION_SHIFT
@@ -116,7 +116,7 @@ def _visit(em: CodeWriter, loop: CallbackLoop) -> None:
     """Emit the beginning of a round: what the callback gets."""
     helper = loop.helper
     if sum(successor == loop.visit for _, successor in em.facts.edges) < 2:  # no loop, but a call
-        em.add(effect("next(ticks, 0) is None or OVER()", em.pc))
+        em.add(effect(TICK, em.pc))
     if em.unit.may_acquire(loop.target):
         em.names["REFS"] = em.unit.prog.kernel.refs
         em.add(assign(f"t_{loop.visit}_held", "REFS.held", em.pc))

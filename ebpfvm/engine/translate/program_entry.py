@@ -72,8 +72,12 @@ def with_environment(run: Entered, main: Callable[..., int], counts: bool,
             result = run.ended(error, ctx, held, depth)
         stack.depth = depth
         run.ticks = env.ctx = None
-        if (memory.retired_bytes or memory.retired) and not depth:
-            memory.quiesce()
+        if not depth:
+            if memory.retired:
+                memory.quiesce()
+            elif memory.retired_bytes:
+                memory.map_bytes -= memory.retired_bytes  # what `quiesce` does if nothing has an address
+                memory.retired_bytes = 0
         return result
     return call
 
@@ -100,7 +104,43 @@ def alone(run: Entered, main: Callable[..., int], counts: bool, extra: int) -> C
         except BaseException as error:
             result = run.ended(error, ctx, held, depth)
         stack.depth = depth
-        if (memory.retired_bytes or memory.retired) and not depth:
-            memory.quiesce()
+        if not depth:
+            if memory.retired:
+                memory.quiesce()
+            elif memory.retired_bytes:
+                memory.map_bytes -= memory.retired_bytes  # what `quiesce` does if nothing has an address
+                memory.retired_bytes = 0
+        return result
+    return call
+
+
+def alone_without_frames(run: Entered, main: Callable[..., int]) -> Callable[[Context], int]:
+    """Return the function that runs `main` as `alone` does, for code that uses neither frames nor a budget."""
+    kernel = run.prog.kernel
+    stack, refs, memory = kernel.stack, kernel.refs, kernel.memory
+    latest: Region | None = None
+
+    def call(ctx: Context) -> int:
+        nonlocal latest
+        region = ctx.region
+        if region is not latest:
+            if not run.serves(region):
+                return run.enter_slowly(ctx)
+            latest = region
+        held = refs.held
+        try:
+            result = main(_ENDLESS, region)
+            if refs.held > held:
+                run.leave(held, result)
+        except BaseException as error:
+            result = run.ended(error, ctx, held, stack.depth)
+        if memory.retired_bytes or memory.retired:
+            if stack.depth:
+                return result
+            if memory.retired:
+                memory.quiesce()
+            else:
+                memory.map_bytes -= memory.retired_bytes  # what `quiesce` does if nothing has an address
+                memory.retired_bytes = 0
         return result
     return call

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 # Everything else in generated code is a constant, `loops` or `ticks`.
 VARIABLE: Final = re.compile(r"\b(?:r\d+|[bdgiklost]_\w+|v\d_f)\b")
 
+TICK: Final = "next(ticks, 0) is None or OVER()"
+"""The statement that counts against the budget outside of loops."""
+
 
 def slot_name(off: int, size: int) -> str:
     """Return the name of the variable of a stack slot."""

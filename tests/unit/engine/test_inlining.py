@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from ebpfvm.engine import Interpreter, Translator
-from ebpfvm.engine.translate.source import generate
+from ebpfvm.engine.translate.source import GeneratedSource, generate
+from ebpfvm.engine.translate.statements import TICK
 from ebpfvm.engine.translate.unit import Unit
 from ebpfvm.errors import Fault
 from ebpfvm.funcs.loop import bpf_loop
@@ -109,3 +110,10 @@ def test_a_callee_with_a_loop_becomes_part_of_its_caller_and_its_budget_ends_in_
     k = kernel({})
     with pytest.raises(Fault, match=r"used up its budget of 1 .* at insn [34]: \((07|55)\)"):
         Translator(1).load(LoadedProgram(k, found, facts=()))(BytesCtx(k, bytes(8)))
+
+
+@pytest.mark.parametrize(("line", "budget", "kept"), [(TICK, 2, False), (TICK, 1, True), ("for _ in ticks:", 99, True)])
+def test_a_budget_is_counted_only_where_it_may_end(line: str, budget: int, kept: bool) -> None:
+    text = f"def f0(ticks, g_c):\n    {line}\n        pass\n    return 0\n"
+    made = GeneratedSource(text, (0,) * 4, {}, False, (0,), {}).without_budget(budget)
+    assert made.code == (text if kept else text.replace(TICK, "pass"))
