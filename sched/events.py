@@ -47,6 +47,7 @@ class EventLoop:
         clock: its `clock` (ns) is set to the time of each event before the event runs; the loop starts from it.
 
     Attributes:
+        latest: the number of the latest event; whoever adds one to it has the number that `number` would return.
         armed: the armed timers of qdiscs, whose events were added with `at_idle`.
         watch: called with the number of events that have run, after every `WATCH_EVERY` of them; an exception
             that it raises ends `run`. None if nothing watches.
@@ -60,14 +61,15 @@ class EventLoop:
     None
     """
 
-    __slots__ = ("_clock", "_heap", "_idle", "_next", "_number", "_passed", "_rounds", "armed", "stopped", "watch")
+    __slots__ = ("_clock", "_heap", "_idle", "_next", "_passed", "_rounds", "armed", "latest",
+                 "stopped", "watch")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._heap: list[tuple[int, int, Callable[[Any], object], Any]] = []
         # The first event that the running one adds waits here, so that taking the next costs one operation on the heap.
         self._next: tuple[int, int, Callable[[Any], object], Any] | None = None
-        self._number = 0
+        self.latest = 0
         self._idle = 0  # events in the heap that do not keep a run going
         self._rounds = 0
         self._passed = 0  # events of the next round that have run already
@@ -91,7 +93,7 @@ class EventLoop:
         """
         if time < self._clock.clock:
             raise InternalError(f"an event for {time} ns was asked for at {self._clock.clock} ns")
-        self._number = number = self._number + 1
+        self.latest = number = self.latest + 1
         if self._next is None:
             self._next = time, number, action, argument
         else:
@@ -99,7 +101,7 @@ class EventLoop:
 
     def number(self) -> int:
         """Return the number of an event that `at_number` will add: in a tie, it counts as added now."""
-        self._number = number = self._number + 1
+        self.latest = number = self.latest + 1
         return number
 
     def at_number(self, time: int, number: int, action: Callable[[Any], object], argument: Any = None) -> None:
@@ -244,8 +246,8 @@ class EventLoop:
 
     def renumber(self, least: int) -> int:
         """Let later events have numbers above `least` and above all others; return the latest that is given."""
-        self._number = max(self._number, least)
-        return self._number
+        self.latest = max(self.latest, least)
+        return self.latest
 
     @property
     def events(self) -> int:

@@ -224,15 +224,15 @@ class SchBpf(ClassfulQdisc):
         skb: Packet | None = found
         if self.dev.observer is not None:
             self.dev.observe("dequeue", skb, _DEQUEUE_NAMES.get(result, str(result)), ctx)
+        if result == SCH_BPF_DEQUEUED and skb is not None and skb.refs == CTX_UNIT and self._own.name == self.holder:
+            skb.refs = self._own.unit  # what `dequeued` does then
+            return skb
         return self.dequeued(skb, result, ctx.classid, ctx.delay)
 
     def dequeued(self, skb: Packet | None, result: int, classid: int, delay: int) -> Packet | None:
         """Return the packet to send after the dequeue program has left `skb`, `classid` and `delay` in its context."""
         if result == SCH_BPF_DEQUEUED and skb is not None:
-            if skb.refs == CTX_UNIT and self._own.name == self.holder:
-                skb.refs = self._own.unit  # what `move` does
-            else:
-                self._refs.move(skb, CTX_HOLDER, self.holder)
+            self._refs.move(skb, CTX_HOLDER, self.holder)
             return skb
         if skb is not None:
             self.account.lost(skb, CTX_HOLDER, f"{self._dequeue.prog.name}, which set ctx->skb and returned "
