@@ -58,6 +58,7 @@ IPPROTO_ICMPV6: Final = 58
 IPPROTO_DSTOPTS: Final = 60
 IPPROTO_L2TP: Final = 115
 IPPROTO_SCTP: Final = 132
+IPPROTO_UDPLITE: Final = 136
 
 # IPv6 extension headers; the length is 8 bytes plus 8 for each unit of the second byte.
 IPV6_EXTENSIONS: Final = (IPPROTO_HOPOPTS, IPPROTO_ROUTING, IPPROTO_DSTOPTS)

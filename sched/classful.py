@@ -68,6 +68,10 @@ class ClassfulQdisc(Qdisc):
         """Yield every class."""
         raise NotImplementedError
 
+    def dumped(self) -> Iterator[Any]:
+        """Yield the classes that `tc class show` gets from the kernel."""
+        return self.walk()
+
     def graft(self, cl: Any, new: Qdisc | None) -> Qdisc | None:
         """Attach `new` to a class and return the qdisc that it replaces, after dropping its packets."""
         old: Qdisc | None = cl.child
@@ -212,7 +216,7 @@ def drop_above(qdisc: Qdisc, limit: int, take: Callable[[], Packet | None]) -> N
     """
     packets = size = 0
     while qdisc.kernel_view.qlen > limit and (skb := take()) is not None:
-        packets, size = packets + 1, size + skb.len
+        packets, size = packets + 1, size + skb.wire_len
         qdisc.dev.drop(skb, qdisc.holder)
     tree_reduce_backlog(qdisc, packets, size)
 
@@ -222,6 +226,8 @@ def qdisc_enqueue(parent: Qdisc, child: Qdisc, skb: Packet, to_free: list[Packet
     move = parent.dev.account.kernel.refs.move
     first = len(to_free)
     move(skb, parent.holder, child.holder)
+    if child.stab is not None:
+        skb.wire_len = child.stab.size(skb.len)
     result = child.enqueue(skb, to_free)
     for packet in to_free[first:]:
         move(packet, child.holder, parent.holder)
@@ -245,6 +251,6 @@ def account_out(qdisc: Qdisc, skb: Packet) -> None:
     """Count a packet that leaves a qdisc (qdisc_bstats_update, qdisc_qstats_backlog_dec, qlen)."""
     stats = qdisc.kernel_view
     stats.packets += 1
-    stats.bytes += skb.len
-    stats.backlog -= skb.len
+    stats.bytes += skb.wire_len
+    stats.backlog -= skb.wire_len
     stats.qlen -= 1

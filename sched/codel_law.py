@@ -73,7 +73,7 @@ class CodelQueue(NamedTuple):
         """Drop a packet that was removed."""
         self.qdisc.kernel_view.drops += 1
         self.counts.dropped += 1
-        self.counts.dropped_bytes += skb.len
+        self.counts.dropped_bytes += skb.wire_len
         self.qdisc.dev.drop(skb, self.qdisc.holder)
 
     def mark(self, skb: Packet) -> bool:
@@ -108,7 +108,7 @@ class CodelVars:
             self.first_above_time = 0
             return False
         self.ldelay = now - head[1]
-        queue.counts.maxpacket = max(queue.counts.maxpacket, head[0].len)
+        queue.counts.maxpacket = max(queue.counts.maxpacket, head[0].wire_len)
         if self.ldelay < params.target or queue.qdisc.kernel_view.backlog <= params.mtu:
             self.first_above_time = 0
             return False

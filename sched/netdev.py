@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.program import Runnable
     from ebpfvm.kernel.skb import SkBuff
     from ebpfvm.sched.sch_generic import QdiscDevice
+    from ebpfvm.sched.size_table import SizeTable
     from ebpfvm.sched.tc.action import Action
 
 KINDS: Final = ("dummy", "ifb", "veth")
@@ -69,6 +70,7 @@ class NetDev(NetDevice):
         tx_queue_len: `txqueuelen`.
         hooks: the filters of clsact or ingress: "ingress" and "egress" -> block.
         hook_kind: "clsact", "ingress", or "" if neither is attached.
+        hook_stab: its table of sizes, which has no effect.
         activated: whether it has been up with its root qdisc.
         rx_packets, rx_bytes: packets and bytes delivered to the stack.
         onward: called with the device and a packet that has left its link; returns whether the packet goes on to
@@ -91,6 +93,7 @@ class NetDev(NetDevice):
         self._several = num_tx_queues > 1
         self.hooks: dict[str, Block] = {}
         self.hook_kind = ""
+        self.hook_stab: SizeTable | None = None
         self.hook_seen = False  # a clsact was attached once; the kernel keeps the queue that it was attached to
         self.rx_packets = self.rx_bytes = 0
         self.onward: Callable[[NetDev, Packet], bool] | None = None
@@ -180,13 +183,21 @@ class NetDev(NetDevice):
         if not self.up:
             self.drop(skb, self.qdisc.holder)
             return NET_XMIT_DROP
-        if skb.gso_size:
-            count_segments(skb)
+        self._measure(skb)
         if "egress" in self.hooks and not self._hook("egress", skb):
             return NET_XMIT_SUCCESS if skb.fate is None or skb.fate is SENT else NET_XMIT_DROP
         if self._several:
             skb.queue_mapping = pick_tx(skb, self.num_tx_queues)
+        if self.qdisc.stab is not None:
+            skb.wire_len = self.qdisc.stab.size(skb.len)
         return super().xmit(skb)
+
+    def _measure(self, skb: Packet) -> None:
+        """Set what a packet counts, until a qdisc with a table of sizes takes it (qdisc_pkt_len_segs_init)."""
+        if skb.gso_size:
+            count_segments(skb)
+        elif skb.wire_len != skb.len:
+            skb.wire_len = skb.len
 
     def receive(self, skb: Packet) -> None:
         """Receive a packet (netif_receive_skb): ingress filters, then the stack."""
@@ -194,7 +205,9 @@ class NetDev(NetDevice):
         skb.dev, skb.ingress_ifindex = self, self.ifindex
         if not self.up:
             self.drop(skb, f"device {self.name}")
-        elif "ingress" not in self.hooks or self._hook("ingress", skb):
+            return
+        self._measure(skb)
+        if "ingress" not in self.hooks or self._hook("ingress", skb):
             self.rx_packets += 1
             self.rx_bytes += skb.len
             self.net.deliver(self, skb)
@@ -359,6 +372,8 @@ class Namespace:
         copy.len = skb.len
         copy.dev = skb.dev
         copy.cb = list(skb.cb)
+        if skb.wire_len != skb.len:
+            copy.wire_len = skb.wire_len
         if isinstance(skb, Packet):
             copy.redirected_from = skb.redirected_from
         return copy

@@ -48,12 +48,21 @@ class RateConfig:
         mult, shift = self._factors
         size = max(size + self.overhead, self.mpu)
         if self.linklayer == ATM:
-            size = -(-size // _ATM_PAYLOAD) * _ATM_CELL
+            size = in_cells(size)
         return size * mult >> shift
 
     def size_of(self, time: int) -> int:
         """Return the size that `tc` prints for a time (tc_calc_xmitsize); the time is in whole ticks."""
         return self.rate * (time >> PSCHED_SHIFT << PSCHED_SHIFT) // NSEC_PER_SEC
+
+
+def in_cells(size: int) -> int:
+    """Return the bytes of the cells of 53 bytes that carry `size` bytes.
+
+    >>> in_cells(48), in_cells(49)
+    (53, 106)
+    """
+    return -(-size // _ATM_PAYLOAD) * _ATM_CELL
 
 
 def bucket_ns(size: int, rate: int) -> int:

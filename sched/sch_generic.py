@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.sched.account import Account, Packet
     from ebpfvm.sched.events import EventLoop
+    from ebpfvm.sched.size_table import SizeTable
     from ebpfvm.sched.wire import Link
 
     Observer = Callable[[str, int, Packet | None, str, Any], None]
@@ -246,6 +247,7 @@ class Qdisc:
         flags: TCQ_F_*, as far as programs can tell.
         gone: whether nothing refers to it any more.
         listed: whether it is shown although no command made it.
+        stab: what its packets count, None for their length.
     """
 
     kind = ""
@@ -256,6 +258,7 @@ class Qdisc:
     flags: int = 0
     gone: bool = False
     listed: bool = False
+    stab: SizeTable | None = None
     counting = "the RFC leaves statistics to maps"
 
     def __init__(self, dev: QdiscDevice, handle: int) -> None:
@@ -297,7 +300,7 @@ class Qdisc:
             self.gso_skb = skb = self.dequeue()
             if skb is not None:  # it is still part of the queue
                 self.kernel_view.qlen += 1
-                self.kernel_view.backlog += skb.len
+                self.kernel_view.backlog += skb.wire_len
         return self.gso_skb
 
     def dequeue_peeked(self) -> Packet | None:
@@ -307,7 +310,7 @@ class Qdisc:
             return self.dequeue()
         self.gso_skb = None
         self.kernel_view.qlen -= 1
-        self.kernel_view.backlog -= skb.len
+        self.kernel_view.backlog -= skb.wire_len
         return skb
 
     def reset(self) -> None:

@@ -13,6 +13,8 @@ from ebpfvm.ints import U32_MAX
 from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.classful import ClassfulQdisc, tree_reduce_backlog
 from ebpfvm.sched.classify import taken, tcf_classify
+from ebpfvm.sched.psched import in_cells
+from ebpfvm.sched.qdiscs.cake_dump import dumped
 from ebpfvm.sched.qdiscs.cake_overflow import OverflowHeap
 from ebpfvm.sched.qdiscs.cake_tin import DST, FLOWS, MODES, QUEUES, SRC, CakeFlow, CakeTin
 from ebpfvm.sched.qdiscs.fifo import psched_mtu
@@ -125,7 +127,7 @@ class Cake(ClassfulQdisc):
             while flow.queue:
                 skb = self._pop(tin, flow)[0]
                 self.kernel_view.drops += 1
-                tree_reduce_backlog(self, 1, skb.len)
+                tree_reduce_backlog(self, 1, skb.wire_len)
                 self.dev.drop(skb, self.holder)
 
     # ---- arrival ----------------------------------------------------------------------------------------------
@@ -178,15 +180,15 @@ class Cake(ClassfulQdisc):
         tin = self._tin_of(skb)
         flow = self._flow_of(tin, skb, number, host)
         self._refresh(tin, now)
-        tin.max_len = max(tin.max_len, skb.len)
+        tin.max_len = max(tin.max_len, skb.wire_len)
         flow.queue.append((skb, now, self._adjusted(skb)))
         self.kernel_view.qlen += 1
-        self.kernel_view.backlog += skb.len
+        self.kernel_view.backlog += skb.wire_len
         self.buffer_used += truesize(skb)
         tin.packets += 1
-        tin.bytes += skb.len
-        tin.backlog += skb.len
-        flow.backlog += skb.len
+        tin.bytes += skb.wire_len
+        tin.backlog += skb.wire_len
+        flow.backlog += skb.wire_len
         self.heap.grown(tin, flow)
         tin.arrived(flow, self.isolation)
         self.buffer_most = max(self.buffer_most, self.buffer_used)
@@ -209,11 +211,11 @@ class Cake(ClassfulQdisc):
         """Return what a packet counts on the link (cake_overhead)."""
         settings, offset = self.settings, self.dev.hard_header_len
         self._offset = self._offset - (self._offset >> 8) + (offset << 16 >> 8)
-        size = skb.len - (0 if settings["raw"] else offset)
+        size = skb.wire_len - (0 if settings["raw"] else offset)
         self.sizes[:2] = min(self.sizes[0], size), max(self.sizes[1], size)
         size = max(size + settings["overhead"], settings["mpu"])
         if settings["atm"] == "atm":
-            size = -(-size // 48) * 53
+            size = in_cells(size)
         elif settings["atm"] == "ptm":
             size += -(-size // 64)
         self.sizes[2:] = min(self.sizes[2], size), max(self.sizes[3], size)
@@ -232,20 +234,20 @@ class Cake(ClassfulQdisc):
             tin.dropped += 1
             self.kernel_view.drops += 1
             to_free.append(skb)
-            packets, size = packets + 1, size + skb.len
+            packets, size = packets + 1, size + skb.wire_len
             if flow is arrived:
                 result = NET_XMIT_CN
         own = result == NET_XMIT_CN
-        tree_reduce_backlog(self, packets - own, size - (to_free[-1].len if own else 0))
+        tree_reduce_backlog(self, packets - own, size - (to_free[-1].wire_len if own else 0))
         return result
 
     # ---- departure --------------------------------------------------------------------------------------------
 
     def _pop(self, tin: CakeTin, flow: CakeFlow) -> tuple[Packet, int, int]:
         skb, came, size = flow.queue.popleft()
-        flow.backlog -= skb.len
-        tin.backlog -= skb.len
-        self.kernel_view.backlog -= skb.len
+        flow.backlog -= skb.wire_len
+        tin.backlog -= skb.wire_len
+        self.kernel_view.backlog -= skb.wire_len
         self.kernel_view.qlen -= 1
         self.buffer_used -= truesize(skb)
         self.heap.shrunk(tin, flow)
@@ -308,7 +310,7 @@ class Cake(ClassfulQdisc):
             flow.dropped += 1
             tin.dropped += 1
             self.kernel_view.drops += 1
-            tree_reduce_backlog(self, 1, skb.len)
+            tree_reduce_backlog(self, 1, skb.wire_len)
             self.dev.drop(skb, self.holder)
             if ingress:
                 self._advance(tin, size, now, True)
@@ -321,7 +323,7 @@ class Cake(ClassfulQdisc):
         skb, came, size = found
         tin.marked += flow.cobalt.marked
         self.kernel_view.packets += 1
-        self.kernel_view.bytes += skb.len
+        self.kernel_view.bytes += skb.wire_len
         tin.measure(now - came)
         self._advance(tin, size, now, False)
         flow.deficit -= size
@@ -363,10 +365,21 @@ class Cake(ClassfulQdisc):
 
     def walk(self) -> Iterator[CakeClass]:
         """Yield the flows that are in a rotation; they are classes that nothing can be attached to."""
-        for number, place in enumerate(self.mode.order):
-            tin = self.tins[place]
-            for index in sorted(flow.index for flow in (*tin.new, *tin.old, *tin.decaying_flows)):
-                yield CakeClass(self.handle | number * QUEUES + index + 1, tin.flows[index], self.dev.loop.now)
+        return (self._class(number, flow) for number, flows in enumerate(self._rotations()) for flow in flows)
+
+    def dumped(self) -> Iterator[CakeClass]:
+        """Yield the flows that a kernel lists; below other qdiscs, whose classes fill messages too, all of them."""
+        if self.upper is not None:
+            return self.walk()
+        return (self._class(number, flow) for number, flow in dumped(self._rotations()))
+
+    def _rotations(self) -> list[list[CakeFlow]]:
+        """Return the flows of each tin by their index."""
+        tins = (self.tins[place] for place in self.mode.order)
+        return [sorted((*tin.new, *tin.old, *tin.decaying_flows), key=lambda flow: flow.index) for tin in tins]
+
+    def _class(self, number: int, flow: CakeFlow) -> CakeClass:
+        return CakeClass(self.handle | number * QUEUES + flow.index + 1, flow, self.dev.loop.now)
 
     def class_stats(self, cl: CakeClass) -> Stats:
         """Return what is queued and was dropped in a flow."""

@@ -63,7 +63,7 @@ class Cbs(OneClassQdisc):
         """Queue the packet in the child, which counts what it drops; credit does not outlast an empty queue."""
         if not self.kernel_view.qlen and self.credits > 0:
             self.credits, self.last = 0, self.dev.loop.now
-        size = skb.len
+        size = skb.wire_len
         assert self.leaf.child is not None
         result = qdisc_enqueue(self, self.leaf.child, skb, to_free)
         if result == NET_XMIT_SUCCESS:
@@ -91,9 +91,9 @@ class Cbs(OneClassQdisc):
             return None
         self.dev.account.kernel.refs.move(skb, child.holder, self.holder)
         account_out(self, skb)
-        spent = _quotient(skb.len * self.sendslope * _BYTES_PER_KBIT, PORT_RATE)
+        spent = _quotient(skb.wire_len * self.sendslope * _BYTES_PER_KBIT, PORT_RATE)
         self.credits = max(self.credits + spent, self.locredit)
-        self.last = now + skb.len * NSEC_PER_SEC // PORT_RATE
+        self.last = now + skb.wire_len * NSEC_PER_SEC // PORT_RATE
         return skb
 
     def shown(self, details: bool = False) -> list[Part]:

@@ -51,7 +51,7 @@ class Choke(Qdisc):
         while self.kernel_view.qlen > limit and self.slots:
             skb = self._take(len(self.slots) - 1)
             self.kernel_view.drops += 1
-            tree_reduce_backlog(self, 1, skb.len)
+            tree_reduce_backlog(self, 1, skb.wire_len)
             self.dev.drop(skb, self.holder)
         self.limit = limit
         self.red.set(params)
@@ -67,7 +67,7 @@ class Choke(Qdisc):
             self.matched += 1
             old = self._take(found)
             self.kernel_view.drops += 2
-            tree_reduce_backlog(self, 1, old.len)
+            tree_reduce_backlog(self, 1, old.wire_len)
             to_free += [old, skb]
             return NET_XMIT_CN
         elif red.average > red.params.most << red.params.wlog:
@@ -90,7 +90,7 @@ class Choke(Qdisc):
             return NET_XMIT_DROP
         self.slots.append(skb)
         stats.qlen += 1
-        stats.backlog += skb.len
+        stats.backlog += skb.wire_len
         return NET_XMIT_SUCCESS
 
     def _match(self, skb: Packet) -> int | None:
@@ -116,7 +116,7 @@ class Choke(Qdisc):
             while self.slots and self.slots[end] is None:
                 self.slots.pop(end)
         self.kernel_view.qlen -= 1
-        self.kernel_view.backlog -= skb.len
+        self.kernel_view.backlog -= skb.wire_len
         return skb
 
     def dequeue(self) -> Packet | None:
@@ -126,7 +126,7 @@ class Choke(Qdisc):
             return None
         skb = self._take(0)
         self.kernel_view.packets += 1
-        self.kernel_view.bytes += skb.len
+        self.kernel_view.bytes += skb.wire_len
         return skb
 
     def peek(self) -> Packet | None:

@@ -98,7 +98,7 @@ class Codel(Qdisc):
             return NET_XMIT_DROP
         self.queue.append((skb, self.dev.loop.now >> CODEL_SHIFT))
         stats.qlen += 1
-        stats.backlog += skb.len
+        stats.backlog += skb.wire_len
         return NET_XMIT_SUCCESS
 
     def _pop(self) -> tuple[Packet, int] | None:
@@ -106,7 +106,7 @@ class Codel(Qdisc):
             return None
         head = self.queue.popleft()
         self.kernel_view.qlen -= 1
-        self.kernel_view.backlog -= head[0].len
+        self.kernel_view.backlog -= head[0].wire_len
         return head
 
     def dequeue(self) -> Packet | None:
@@ -116,7 +116,7 @@ class Codel(Qdisc):
         tell_parents(self, self.counts)
         if skb is not None:
             self.kernel_view.packets += 1
-            self.kernel_view.bytes += skb.len
+            self.kernel_view.bytes += skb.wire_len
         return skb
 
     def reset(self) -> None:

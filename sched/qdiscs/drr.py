@@ -77,7 +77,7 @@ class Drr(TableQdisc):
         cl, result = self.classify(skb)
         if cl is None:
             return self.unclassified(skb, hops, result, to_free)
-        size = skb.len
+        size = skb.wire_len
         result = qdisc_enqueue(self, cl.child, skb, to_free)
         if result != NET_XMIT_SUCCESS:
             self.kernel_view.drops += drop_count(result)
@@ -97,7 +97,7 @@ class Drr(TableQdisc):
             head = cl.child.peek()
             if head is None:
                 return None
-            if head.len <= cl.deficit:
+            if head.wire_len <= cl.deficit:
                 return self._take(cl)
             cl.deficit += cl.quantum
             self.active.rotate(-1)
@@ -108,11 +108,11 @@ class Drr(TableQdisc):
         skb = dequeue_peeked(self, cl.child)
         if skb is None:
             return None
-        cl.deficit -= skb.len
+        cl.deficit -= skb.wire_len
         if not cl.child.kernel_view.qlen:
             self.qlen_notify(cl)
         cl.stats.packets += 1
-        cl.stats.bytes += skb.len
+        cl.stats.bytes += skb.wire_len
         account_out(self, skb)
         return skb
 

@@ -66,7 +66,7 @@ class Etf(Qdisc):
             return NET_XMIT_DROP
         insort(self.queue, skb, key=_time_of)
         self.kernel_view.qlen += 1
-        self.kernel_view.backlog += skb.len
+        self.kernel_view.backlog += skb.wire_len
         self._set_timer()
         return NET_XMIT_SUCCESS
 
@@ -85,7 +85,7 @@ class Etf(Qdisc):
                 found.tstamp = now
             self._gone(found)
             self.kernel_view.packets += 1
-            self.kernel_view.bytes += found.len
+            self.kernel_view.bytes += found.wire_len
         self._set_timer()
         return found
 
@@ -99,7 +99,7 @@ class Etf(Qdisc):
 
     def _gone(self, skb: Packet) -> None:
         self.kernel_view.qlen -= 1
-        self.kernel_view.backlog -= skb.len
+        self.kernel_view.backlog -= skb.wire_len
 
     def _set_timer(self) -> None:
         if self.queue:

@@ -121,7 +121,7 @@ class Ets(BandedQdisc):
         if number < 0:
             return self.unclassified(skb, hops, result, to_free)
         band = self.bands[number]
-        size = skb.len
+        size = skb.wire_len
         result = qdisc_enqueue(self, band.child, skb, to_free)
         if result != NET_XMIT_SUCCESS:
             self.kernel_view.drops += drop_count(result)
@@ -144,11 +144,11 @@ class Ets(BandedQdisc):
             head = band.child.peek() if band.child is not None else None
             if head is None or band.child is None:
                 return None
-            if head.len <= band.deficit:
+            if head.wire_len <= band.deficit:
                 skb = dequeue_peeked(self, band.child)
                 if skb is None:
                     return None
-                band.deficit -= skb.len
+                band.deficit -= skb.wire_len
                 if not band.child.kernel_view.qlen:
                     self.qlen_notify(band)
                 account_out(self, skb)

@@ -42,7 +42,7 @@ class QueueQdisc(Qdisc):
         """Append a packet, and return NET_XMIT_SUCCESS."""
         self.queue.append(skb)
         self.kernel_view.qlen += 1
-        self.kernel_view.backlog += skb.len
+        self.kernel_view.backlog += skb.wire_len
         return NET_XMIT_SUCCESS
 
     def refuse(self, skb: Packet, to_free: list[Packet]) -> int:
@@ -130,7 +130,7 @@ class Bfifo(Fifo):
 
     def has_room(self, skb: Packet) -> bool:
         """Return whether the bytes of `skb` fit."""
-        return self.kernel_view.backlog + skb.len <= self.limit
+        return self.kernel_view.backlog + skb.wire_len <= self.limit
 
     def shown(self, details: bool = False) -> list[Part]:
         """Return the options, as in `limit 3000b`, with a larger unit if that is exact enough."""
@@ -153,7 +153,7 @@ class PfifoHeadDrop(Fifo):
         if self.queue:
             oldest = self.queue.popleft()
             self.kernel_view.qlen -= 1
-            self.kernel_view.backlog -= oldest.len
+            self.kernel_view.backlog -= oldest.wire_len
             to_free.append(oldest)
         self.append(skb)
         tree_reduce_backlog(self, 0, before - self.kernel_view.backlog)

@@ -195,7 +195,7 @@ class Fq(Qdisc):
         flow.add(time, skb)
         if self.maxrate is None and time < flow.next_time and flow in self.delayed:
             self._wake_earlier(flow, time)
-        self.kernel_view.backlog += skb.len
+        self.kernel_view.backlog += skb.wire_len
         self.kernel_view.qlen += 1
         return NET_XMIT_SUCCESS
 
@@ -289,8 +289,8 @@ class Fq(Qdisc):
         if self.ce_threshold is not None and now - time > self.ce_threshold:
             set_ce(skb)
             self.counts["ce_mark"] += 1
-        flow.credit -= skb.len
-        band.credit -= skb.len
+        flow.credit -= skb.wire_len
+        band.credit -= skb.wire_len
         if self.pacing and self.maxrate is not None:
             self._pace(flow, skb, self.maxrate, now)
         account_out(self, skb)
@@ -298,7 +298,7 @@ class Fq(Qdisc):
 
     def _pace(self, flow: FqFlow, skb: Packet, rate: int, now: int) -> None:
         """Set when the flow may send again."""
-        size = skb.len
+        size = skb.wire_len
         if not skb.tstamp:
             if rate <= self.low_rate_threshold:
                 flow.credit = 0

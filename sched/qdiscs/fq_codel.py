@@ -155,7 +155,7 @@ class FqCodel(ClassfulQdisc):
             if skb is None:
                 break
             self.kernel_view.packets -= 1
-            self.kernel_view.bytes -= skb.len
+            self.kernel_view.bytes -= skb.wire_len
             self.dev.drop(skb, self.holder)
 
     def bind_filter(self) -> None:
@@ -195,9 +195,9 @@ class FqCodel(ClassfulQdisc):
             return self.unclassified(skb, hops, result, to_free)
         flow = self.flows.setdefault(index, FqCodelFlow())
         flow.queue.append((skb, self.dev.loop.now >> CODEL_SHIFT))
-        flow.backlog += skb.len
+        flow.backlog += skb.wire_len
         stats = self.kernel_view
-        stats.backlog += skb.len
+        stats.backlog += skb.wire_len
         stats.qlen += 1
         self.memory_usage += memory_of(skb)
         self.new_flow_count += self.turns.begin(index, flow, self.quantum)
@@ -214,7 +214,7 @@ class FqCodel(ClassfulQdisc):
         self.drop_overlimit += packets
         self.drop_overmemory += packets * memory_limited
         if hit == index:  # the parent has not counted this packet, and will not, because it gets NET_XMIT_CN
-            tree_reduce_backlog(self, packets - 1, size - skb.len)
+            tree_reduce_backlog(self, packets - 1, size - skb.wire_len)
             return NET_XMIT_CN
         tree_reduce_backlog(self, packets, size)
         return NET_XMIT_SUCCESS
@@ -226,7 +226,7 @@ class FqCodel(ClassfulQdisc):
         threshold, size, count = flow.backlog >> 1, 0, 0
         while count < self.drop_batch and (not count or size < threshold):
             skb, _ = flow.queue.popleft()
-            size += skb.len
+            size += skb.wire_len
             self.memory_usage -= memory_of(skb)
             count += 1
             to_free.append(skb)
@@ -243,8 +243,8 @@ class FqCodel(ClassfulQdisc):
             skb = codel_dequeue(self._codel_queue(flow), self.params, flow.cvars, self.dev.loop.now >> CODEL_SHIFT)
             if skb is not None:
                 self.kernel_view.packets += 1
-                self.kernel_view.bytes += skb.len
-                flow.deficit -= skb.len
+                self.kernel_view.bytes += skb.wire_len
+                flow.deficit -= skb.wire_len
                 tell_parents(self, self.counts)
                 return skb
             self.turns.emptied()
@@ -255,7 +255,7 @@ class FqCodel(ClassfulQdisc):
             if not flow.queue:
                 return None
             head = flow.queue.popleft()
-            size = head[0].len
+            size = head[0].wire_len
             flow.backlog -= size
             self.memory_usage -= memory_of(head[0])
             self.kernel_view.backlog -= size

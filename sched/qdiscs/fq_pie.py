@@ -121,9 +121,9 @@ class FqPie(Qdisc):
         self.counts["pkts_in"] += 1
         self.memory_used += truesize(skb)
         self.kernel_view.qlen += 1
-        self.kernel_view.backlog += skb.len
+        self.kernel_view.backlog += skb.wire_len
         flow.queue.append((skb, self.dev.loop.now >> PSCHED_SHIFT))
-        flow.backlog += skb.len
+        flow.backlog += skb.wire_len
         self.counts["new_flow_count"] += self.turns.begin(index, flow, self.quantum)
         return NET_XMIT_SUCCESS
 
@@ -153,8 +153,8 @@ class FqPie(Qdisc):
         skb, came = flow.queue.popleft()
         now = self.dev.loop.now >> PSCHED_SHIFT
         account_out(self, skb)
-        flow.deficit -= skb.len
-        flow.backlog -= skb.len
+        flow.deficit -= skb.wire_len
+        flow.backlog -= skb.wire_len
         self.memory_used -= truesize(skb)
         flow.pie.left(self.params, skb, now - came, flow.backlog, now)
         return skb

@@ -110,10 +110,10 @@ class Gred(QueueQdisc):
         """Append the packet, unless the RED state of its virtual queue decides against it (gred_enqueue)."""
         found, stats = self._queue_of(skb), self.kernel_view
         if found is None:
-            return self.append(skb) if stats.backlog + skb.len <= self.limit else self.refuse(skb, to_free)
+            return self.append(skb) if stats.backlog + skb.wire_len <= self.limit else self.refuse(skb, to_free)
         red, now = found.red, self.dev.loop.now
         found.packets_in += 1
-        found.bytes_in += skb.len
+        found.bytes_in += skb.wire_len
         more = 0 if self.wred or not self.grio else sum(
             queue.red.average for queue in self.queues.values()
             if queue.prio < found.prio and queue.red.idle_since is None)
@@ -125,10 +125,10 @@ class Gred(QueueQdisc):
         if not red.passes(red.decide(more), skb, self):
             self.refuse(skb, to_free)
             return NET_XMIT_CN
-        if backlog + skb.len > found.limit:
+        if backlog + skb.wire_len > found.limit:
             red.pdrop += 1
             return self.refuse(skb, to_free)
-        found.backlog += skb.len
+        found.backlog += skb.wire_len
         return self.append(skb)
 
     def _queue_of(self, skb: Packet) -> VirtualQueue | None:
@@ -144,7 +144,7 @@ class Gred(QueueQdisc):
         skb = super().dequeue()
         found = self.queues.get(skb.tc_index & _MASK) if skb is not None else None
         if skb is not None and found is not None:
-            found.backlog -= skb.len
+            found.backlog -= skb.wire_len
             for queue in self.queues.values() if self.wred else (found,):
                 if not (self.kernel_view.backlog if self.wred else found.backlog):
                     queue.red.idle(self.dev.loop.now)

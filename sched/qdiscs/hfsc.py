@@ -372,7 +372,7 @@ class Hfsc(TableQdisc):
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Queue the packet in its class (hfsc_enqueue)."""
-        hops, size = skb.hops, skb.len
+        hops, size = skb.hops, skb.wire_len
         cl, result = self.classify(skb)
         if cl is None or cl.child is None:
             return self.unclassified(skb, hops, result, to_free)
@@ -408,10 +408,10 @@ class Hfsc(TableQdisc):
         if skb is None:
             return None
         cl.stats.packets += 1
-        cl.stats.bytes += skb.len
-        self._serve(cl, skb.len)
+        cl.stats.bytes += skb.wire_len
+        self._serve(cl, skb.wire_len)
         if ready:
-            cl.cumul += skb.len
+            cl.cumul += skb.wire_len
         if "rt" in cl.curves:
             self._after(cl, bool(ready))
         account_out(self, skb)
@@ -429,7 +429,7 @@ class Hfsc(TableQdisc):
     def _next_len(self, cl: HfscClass) -> int:
         """Return the length of a class's next packet, 0 if its qdisc holds it back (qdisc_peek_len)."""
         head = cl.child.peek() if cl.child is not None else None
-        return head.len if head is not None else 0
+        return head.wire_len if head is not None else 0
 
     def _next_share(self, now: int) -> HfscClass | None:
         """Return the leaf with the least virtual times along the tree that may send (vttree_get_minvt)."""

@@ -96,7 +96,7 @@ class Hhf(Qdisc):
         mask = (1 << _BITS) - 1
         chunks = [flow >> _BITS * number & mask for number in range(_ARRAYS - 1)]
         places = (*chunks, (chunks[0] ^ chunks[1] ^ chunks[2] ^ flow >> _BITS * (_ARRAYS - 1)) & mask)
-        least = min(array.get(place, 0) for array, place in zip(self.arrays, places, strict=True)) + skb.len
+        least = min(array.get(place, 0) for array, place in zip(self.arrays, places, strict=True)) + skb.wire_len
         if least > self.admit_bytes:
             return self._admit(flow, now, evict)
         for array, place in zip(self.arrays, places, strict=True):
@@ -120,7 +120,7 @@ class Hhf(Qdisc):
         heavy = self._is_heavy(skb)
         bucket, stats = self.heavy if heavy else self.light, self.kernel_view
         bucket.queue.append(skb)
-        stats.backlog += skb.len
+        stats.backlog += skb.wire_len
         stats.qlen += 1
         if bucket not in self.new and bucket not in self.old:
             (self.old if heavy else self.new).append(bucket)
@@ -131,12 +131,12 @@ class Hhf(Qdisc):
         victim = self.heavy if self.heavy.queue else self.light
         old = victim.queue.popleft()
         stats.qlen -= 1
-        stats.backlog -= old.len
+        stats.backlog -= old.wire_len
         stats.drops += 1
         to_free.append(old)
         if victim is bucket:
             return NET_XMIT_CN
-        tree_reduce_backlog(self, 1, old.len)
+        tree_reduce_backlog(self, 1, old.wire_len)
         return NET_XMIT_SUCCESS
 
     def _turn(self, bucket: HhfBucket) -> int:
@@ -157,7 +157,7 @@ class Hhf(Qdisc):
             else:
                 skb = bucket.queue.popleft()
                 account_out(self, skb)
-                bucket.deficit -= skb.len
+                bucket.deficit -= skb.wire_len
                 return skb
         return None
 

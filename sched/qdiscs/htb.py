@@ -368,7 +368,7 @@ class Htb(TableQdisc):
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Queue the packet in its leaf, or where packets wait that pass unshaped (htb_enqueue)."""
-        hops, size = skb.hops, skb.len
+        hops, size = skb.hops, skb.wire_len
         cl, direct, result = self.leaf_of(skb)
         if direct:
             if len(self.direct) >= self.direct_qlen:
@@ -447,14 +447,14 @@ class Htb(TableQdisc):
 
     def _sent(self, cl: HtbClass, turn: HtbRow, number: int, skb: Packet, now: int) -> None:
         cl.stats.packets += 1
-        cl.stats.bytes += skb.len
-        cl.deficit[number] -= skb.len
+        cl.stats.bytes += skb.wire_len
+        cl.deficit[number] -= skb.wire_len
         if cl.deficit[number] < 0:
             cl.deficit[number] += cl.quantum
             turn.advance()
         if cl.child is not None and not cl.child.kernel_view.qlen:
             self.qlen_notify(cl)
-        self._charge(cl, number, skb.len, now)
+        self._charge(cl, number, skb.wire_len, now)
 
     def reset(self) -> None:
         """Drop what is queued."""

@@ -248,7 +248,7 @@ class Netem(OneClassQdisc):
         if copy is not None:
             self.counts["duplicated"] += 1
             self._send_copy(copy)
-        self.kernel_view.backlog += skb.len
+        self.kernel_view.backlog += skb.wire_len
         self.kernel_view.qlen += 1
         self._put(skb)
         return NET_XMIT_SUCCESS
@@ -263,7 +263,7 @@ class Netem(OneClassQdisc):
                 if last is not None:
                     delay = max(0, delay - (last - now))
                     now = last
-                delay += self.rate.time(skb.len)
+                delay += self.rate.time(skb.wire_len)
             self._counter += 1
             self._count += 1
             self.counts["delayed"] += delay > 0
@@ -332,7 +332,7 @@ class Netem(OneClassQdisc):
         return self._deliver(skb) if skb is not None else None
 
     def _pass_down(self, child: Qdisc, skb: Packet) -> None:
-        size = skb.len
+        size = skb.wire_len
         refused: list[Packet] = []
         result = qdisc_enqueue(self, child, skb, refused)
         for packet in refused:
@@ -347,7 +347,7 @@ class Netem(OneClassQdisc):
     def _count_slot(self, skb: Packet, now: int) -> None:
         if self._slotted:
             self._slot_packets -= 1
-            self._slot_bytes -= skb.len
+            self._slot_bytes -= skb.wire_len
             if self._slot_packets <= 0 or self._slot_bytes <= 0:
                 self._next_slot(now)
 

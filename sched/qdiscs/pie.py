@@ -81,7 +81,7 @@ class Pie(Qdisc):
     def _pop(self) -> tuple[Packet, int]:
         head = self.queue.popleft()
         self.kernel_view.qlen -= 1
-        self.kernel_view.backlog -= head[0].len
+        self.kernel_view.backlog -= head[0].wire_len
         return head
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
@@ -104,7 +104,7 @@ class Pie(Qdisc):
         self.maxq = max(self.maxq, stats.qlen)
         self.queue.append((skb, self.dev.loop.now >> PSCHED_SHIFT))
         stats.qlen += 1
-        stats.backlog += skb.len
+        stats.backlog += skb.wire_len
         return NET_XMIT_SUCCESS
 
     def dequeue(self) -> Packet | None:
@@ -114,7 +114,7 @@ class Pie(Qdisc):
             return None
         skb, came = self._pop()
         self.kernel_view.packets += 1
-        self.kernel_view.bytes += skb.len
+        self.kernel_view.bytes += skb.wire_len
         now = self.dev.loop.now >> PSCHED_SHIFT
         self.pie.left(self.params, skb, now - came, self.kernel_view.backlog, now)
         return skb

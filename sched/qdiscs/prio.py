@@ -78,7 +78,7 @@ class Prio(BandedQdisc):
             return self.unclassified(skb, hops, result, to_free)
         child = self.bands[band].child
         assert child is not None
-        size = skb.len
+        size = skb.wire_len
         result = qdisc_enqueue(self, child, skb, to_free)
         if result == NET_XMIT_SUCCESS:
             self.kernel_view.backlog += size
@@ -128,7 +128,7 @@ class PfifoFast(Qdisc):
             return NET_XMIT_DROP
         band.queue.append(skb)
         self.kernel_view.qlen += 1
-        self.kernel_view.backlog += skb.len
+        self.kernel_view.backlog += skb.wire_len
         return NET_XMIT_SUCCESS
 
     def dequeue(self) -> Packet | None:

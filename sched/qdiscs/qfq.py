@@ -112,7 +112,7 @@ class Qfq(TableQdisc):
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Queue the packet in its class (qfq_enqueue)."""
-        hops, size = skb.hops, skb.len
+        hops, size = skb.hops, skb.wire_len
         cl, result = self.classify(skb)
         if cl is None or cl.child is None:
             return self.unclassified(skb, hops, result, to_free)
@@ -143,7 +143,7 @@ class Qfq(TableQdisc):
         if agg is None:
             return None
         head = self._head(agg)
-        if head is None or agg.budget < head.len:
+        if head is None or agg.budget < head.wire_len:
             agg.charge()
             agg.recharge()
             if agg.active:
@@ -167,16 +167,16 @@ class Qfq(TableQdisc):
         skb = dequeue_peeked(self, cl.child)
         if skb is None:
             return None
-        cl.deficit -= skb.len
+        cl.deficit -= skb.wire_len
         if not cl.child.kernel_view.qlen:
             agg.active.popleft()
         else:
             following = cl.child.peek()
-            if following is not None and cl.deficit < following.len:
+            if following is not None and cl.deficit < following.wire_len:
                 cl.deficit += agg.longest
                 agg.active.rotate(-1)
         account_out(self, skb)
-        self.clock.sent(agg, skb.len)
+        self.clock.sent(agg, skb.wire_len)
         return skb
 
     def reset(self) -> None:

@@ -65,7 +65,7 @@ class Red(OneClassQdisc):
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Queue the packet, unless chance or the average decides against it (red_enqueue)."""
-        child, size = self.leaf.child, skb.len
+        child, size = self.leaf.child, skb.wire_len
         assert child is not None
         self._adapt()
         self.red.measure(child.kernel_view.backlog, self.dev.loop.now)

@@ -153,7 +153,7 @@ class Sfq(ClassfulQdisc):
         flow = flow if flow is not None else SfqFlow(bucket)
         self._append(flow, skb)
         stats.qlen += 1
-        stats.backlog += skb.len
+        stats.backlog += skb.wire_len
         if stats.qlen <= self.limit:
             return NET_XMIT_SUCCESS
         before = len(flow.queue)
@@ -161,9 +161,9 @@ class Sfq(ClassfulQdisc):
         assert dropped is not None
         to_free.append(dropped)
         if len(flow.queue) != before:
-            tree_reduce_backlog(self, 0, dropped.len - skb.len)
+            tree_reduce_backlog(self, 0, dropped.wire_len - skb.wire_len)
             return NET_XMIT_CN
-        tree_reduce_backlog(self, 1, dropped.len)
+        tree_reduce_backlog(self, 1, dropped.wire_len)
         return NET_XMIT_SUCCESS
 
     def _refuse(self, skb: Packet, to_free: list[Packet]) -> int:
@@ -174,7 +174,7 @@ class Sfq(ClassfulQdisc):
     def _exchange(self, flow: SfqFlow, skb: Packet, to_free: list[Packet]) -> int:
         """Drop the oldest packet of a flow for the new one."""
         head = flow.queue.popleft()
-        less = head.len - skb.len
+        less = head.wire_len - skb.wire_len
         self.kernel_view.backlog -= less
         flow.backlog -= less
         self.kernel_view.drops += 1
@@ -185,7 +185,7 @@ class Sfq(ClassfulQdisc):
 
     def _append(self, flow: SfqFlow, skb: Packet) -> None:
         flow.queue.append(skb)
-        flow.backlog += skb.len
+        flow.backlog += skb.wire_len
         self._count(flow)
         if len(flow.queue) == 1:
             self.flows[flow.bucket] = flow
@@ -204,13 +204,13 @@ class Sfq(ClassfulQdisc):
         if len(flow.queue) == 1:
             flow = self.round[0]
         skb = flow.queue.popleft() if self.headdrop else flow.queue.pop()
-        flow.backlog -= skb.len
+        flow.backlog -= skb.wire_len
         self._count(flow)
         if not flow.queue:
             self._forget(flow)
         stats = self.kernel_view
         stats.qlen -= 1
-        stats.backlog -= skb.len
+        stats.backlog -= skb.wire_len
         stats.drops += 1
         return skb
 
@@ -228,11 +228,11 @@ class Sfq(ClassfulQdisc):
             self.round.rotate(-1)
         flow = self.round[0]
         skb = flow.queue.popleft()
-        flow.backlog -= skb.len
+        flow.backlog -= skb.wire_len
         self._count(flow)
         account_out(self, skb)
         if flow.queue:
-            flow.allot -= skb.len
+            flow.allot -= skb.wire_len
         else:
             self._forget(flow)
         return skb

@@ -51,7 +51,7 @@ class Skbprio(ClassfulQdisc):
     def class_stats(self, cl: QdiscClass) -> Stats:
         """Return the bytes that are queued and the drops of a priority; its packets are not counted."""
         queue = self.queues[(cl.classid & 0xFFFF) - 1]
-        return Stats(drops=cl.stats.drops, overlimits=cl.stats.overlimits, backlog=sum(skb.len for skb in queue))
+        return Stats(drops=cl.stats.drops, overlimits=cl.stats.overlimits, backlog=sum(skb.wire_len for skb in queue))
 
     def _count_drop(self, prio: int) -> None:
         self.kernel_view.drops += 1
@@ -64,7 +64,7 @@ class Skbprio(ClassfulQdisc):
         if stats.qlen < self.limit:
             self.queues[prio].append(skb)
             stats.qlen += 1
-            stats.backlog += skb.len
+            stats.backlog += skb.wire_len
             return NET_XMIT_SUCCESS
         lowest = next((number for number, queue in enumerate(self.queues) if queue), PRIORITIES - 1)
         if prio <= lowest:
@@ -73,7 +73,7 @@ class Skbprio(ClassfulQdisc):
             return NET_XMIT_DROP
         self.queues[prio].append(skb)
         victim = self.queues[lowest].pop()
-        stats.backlog += skb.len - victim.len
+        stats.backlog += skb.wire_len - victim.wire_len
         self._count_drop(lowest)
         to_free.append(victim)
         return NET_XMIT_CN

@@ -98,7 +98,7 @@ class Tbf(OneClassQdisc):
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Queue the packet in the child, unless it could never be sent (tbf_enqueue)."""
-        size = skb.len
+        size = skb.wire_len
         if size > self.max_size:
             self.kernel_view.drops += 1
             to_free.append(skb)
@@ -122,8 +122,8 @@ class Tbf(OneClassQdisc):
         tokens = min(now - self.time, self.buffer)
         peak = 0
         if self.peak is not None:
-            peak = min(tokens + self.peak_tokens, self.peak_buffer) - self.peak.time(skb.len)
-        tokens = min(tokens + self.tokens, self.buffer) - self.rate.time(skb.len)
+            peak = min(tokens + self.peak_tokens, self.peak_buffer) - self.peak.time(skb.wire_len)
+        tokens = min(tokens + self.tokens, self.buffer) - self.rate.time(skb.wire_len)
         if tokens < 0 or peak < 0:
             self.watchdog.schedule(now + max(-tokens, -peak))
             self.kernel_view.overlimits += 1

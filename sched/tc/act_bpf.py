@@ -75,4 +75,4 @@ def _make(given: dict[str, Any], maker: Maker) -> ActBpf:
                   f"{path.rpartition('/')[2]}:[{section or 'action'}]")
 
 
-ACT_BPF: Final = ActionKind(name="bpf", cls=ActBpf, make=_make, rules=_rules)
+ACT_BPF: Final = ActionKind(name="bpf", cls=ActBpf, make=_make, rules=_rules, offload=False)

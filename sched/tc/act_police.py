@@ -32,7 +32,7 @@ class PoliceOptions(TypedDict, total=False):
         burst: size of the bucket in bytes.
         mtu: size of the largest packet that may conform; 0 for the default of `tc` (2040 bytes with a rate).
         peakrate: maximum rate in bytes per second, 0 for none; requires `mtu`.
-        overhead, linklayer: as for `RateConfig`.
+        overhead, mpu, linklayer: as for `RateConfig`.
         pkts_rate, pkts_burst: packets per second and size of the bucket in packets, instead of `rate`.
     """
 
@@ -41,6 +41,7 @@ class PoliceOptions(TypedDict, total=False):
     mtu: int
     peakrate: int
     overhead: int
+    mpu: int
     linklayer: str
     pkts_rate: int
     pkts_burst: int
@@ -76,7 +77,7 @@ class Police(Action):
         super().__init__(exceed)
         _check_police(options)
         self.conform, self.burst, self.overhead = conform, options.get("burst", 0), options.get("overhead", 0)
-        extra = self.overhead, 0, options.get("linklayer", ETHERNET_LAYER)
+        extra = self.overhead, options.get("mpu", 0), options.get("linklayer", ETHERNET_LAYER)
         rate, peakrate = options.get("rate", 0), options.get("peakrate", 0)
         self.rate = RateConfig(rate, *extra) if rate else None
         self.peak = RateConfig(peakrate, *extra) if peakrate else None
@@ -97,7 +98,7 @@ class Police(Action):
         return verdict
 
     def _conforms(self, skb: SkBuff) -> bool:
-        if skb.len > self.mtu:
+        if skb.wire_len > self.mtu:
             self.stats.overlimits += 1
             return False
         now = skb.kernel.clock
@@ -107,8 +108,8 @@ class Police(Action):
             return True
         tokens, peak = min(now - self.time, self.buffer), 0
         if self.peak is not None:
-            peak = min(tokens + self.peak_tokens, self.peak_buffer) - self.peak.time(skb.len)
-        tokens = min(tokens + self.tokens, self.buffer) - self.rate.time(skb.len)
+            peak = min(tokens + self.peak_tokens, self.peak_buffer) - self.peak.time(skb.wire_len)
+        tokens = min(tokens + self.tokens, self.buffer) - self.rate.time(skb.wire_len)
         if tokens < 0 or peak < 0:
             self.stats.overlimits += 1
             return False
@@ -150,8 +151,8 @@ def _police_rules() -> list[Rule]:
             *listing("police_options", "police_option"),
             *option_rules("police_option", {
                 "rate": "RATE", "burst": "BURST", "burst=buffer": "BURST", "burst=maxburst": "BURST", "mtu": "BURST",
-                "mtu=minburst": "BURST", "peakrate": "RATE", "overhead": "NUMBER", "linklayer": "LINKLAYER",
-                "pkts_rate": "NUMBER", "pkts_burst": "NUMBER", **COMMON}),
+                "mtu=minburst": "BURST", "peakrate": "RATE", "overhead": "NUMBER", "mpu": "NUMBER",
+                "linklayer": "LINKLAYER", "pkts_rate": "NUMBER", "pkts_burst": "NUMBER", **COMMON}),
             ("police_option : 'conform-exceed' VERDICTS", lambda _, value: ("conform-exceed", value)),
             ("police_option : 'conform-exceed' 'goto' 'chain' CHAIN",
              lambda _, __, ___, chain: ("conform-exceed", (TC_ACT_GOTO_CHAIN | chain, TC_ACT_OK))),

@@ -28,7 +28,9 @@ class Action:
     Attributes:
         index: its number among the actions of its kind.
         bound: how many filters use it.
+        names_kind: whether the JSON of `tc` has its kind.
         cookie: bytes that user space stores with it.
+        no_percpu, hw_stats: options without an effect, which `tc` shows; None for those that are not given.
         own: whether `tc actions` created it, so that it remains when no filter uses it.
         replaced: whether its options have been changed since it was created.
         made, used, first_used: time in ns at which it was created, last used and first used; None if it never was.
@@ -36,12 +38,15 @@ class Action:
     """
 
     kind: ClassVar[str] = ""
+    names_kind: ClassVar[bool] = True
 
     def __init__(self, control: int) -> None:
         self.control = control
         self.index = 0
         self.bound = 0
         self.cookie = b""
+        self.no_percpu = False
+        self.hw_stats: str | None = None
         self.own = self.replaced = False
         self.made = 0
         self.used: int | None = None
@@ -54,7 +59,7 @@ class Action:
         if self.first_used is None:
             self.first_used = self.used
         self.stats.packets += 1
-        self.stats.bytes += skb.len
+        self.stats.bytes += skb.wire_len
         return self.act(skb, result)
 
     def act(self, skb: SkBuff, result: TcfResult) -> int:

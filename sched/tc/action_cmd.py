@@ -73,7 +73,7 @@ class ActionCommands(Commands):
         if found is None:
             refuse(ENOENT, "TC action with specified index not found", f"action {kind} index {index}")
         if command.verb == "get":
-            return self._printed(0, [[*_listed(found, 1, self.net.kernel.clock, False), _NOT_IN_HW]], command.flags)
+            return self._printed(0, [_with_hardware(found, 1, self.net.kernel.clock, False)], command.flags)
         if found.bound:
             refuse(EPERM, "Failed to delete TC action", f"{found.bound} filters use it")
         del self.net.actions[kind, index]
@@ -90,8 +90,7 @@ class ActionCommands(Commands):
     def _show(self, found: list[Action], flags: Collection[str]) -> list[str]:
         """Return the lines of a list, which is empty if there are no actions."""
         now, stats = self.net.kernel.clock, "s" in flags
-        items = [[*_listed(action, order, now, stats), _NOT_IN_HW, *([] if action.replaced else [_NO_HW_STATS])]
-                 for order, action in enumerate(found)]
+        items = [_with_hardware(action, order, now, stats) for order, action in enumerate(found)]
         return self._printed(len(items), items, flags) if found else printed([], flags)
 
     def _printed(self, count: int, items: list[list[Part]], flags: Collection[str]) -> list[str]:
@@ -102,6 +101,12 @@ class ActionCommands(Commands):
 
 _NOT_IN_HW: Final = Part("\n\tnot_in_hw", "not_in_hw", True)
 _NO_HW_STATS: Final = Part("\n\tused_hw_stats disabled", "used_hw_stats", ["disabled"])
+
+
+def _with_hardware(action: Action, order: int, now: int, stats: bool) -> list[Part]:
+    """Return an action, and that no hardware applies it."""
+    silent = action.replaced or not ACTIONS[action.kind].offload
+    return [*_listed(action, order, now, stats), _NOT_IN_HW, *([] if silent else [_NO_HW_STATS])]
 
 
 def _listed(action: Action, order: int, now: int, stats: bool) -> list[Part]:

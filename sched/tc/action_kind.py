@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ebpfvm.sched.netdev import Namespace
     from ebpfvm.sched.tc.lr import Rule
 
-COMMON: Final = {"index": "NUMBER", "cookie": "COOKIE"}
+COMMON: Final = {"index": "NUMBER", "cookie": "COOKIE", "no_percpu": "", "hw_stats": "HWSTATS"}
 """The options that all kinds have."""
 
 
@@ -45,6 +45,7 @@ class ActionKind:
         make: creates an action from the options of a command, without `index` and `cookie`.
         rules: the syntax: rules for `action` with the value (name, options). The rules for `control` read a verdict.
         by_index: whether the options may be only the index of an existing action.
+        offload: whether hardware might apply it, so that `tc` says that none does.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ActionKind:
     make: Callable[[dict[str, Any], Maker], Action]
     rules: Callable[[], list[Rule]]
     by_index: bool = False
+    offload: bool = True
 
     def __post_init__(self) -> None:
         head = f"action kind {self.name!r}"
@@ -61,6 +63,13 @@ class ActionKind:
             raise InternalError(f"{head}: class {self.cls.__name__} does not define act()")
         if not any(f"'{self.name}'" in text for text, _ in self.rules()):
             raise InternalError(f"{head}: none of its rules begins with the word {self.name!r}")
+
+
+def once_noted(maker: Maker, note: str) -> None:
+    """Leave a note about an action that cannot do here what it does on other hosts, unless it is there already."""
+    notes = maker.net.kernel.notes
+    if note not in notes:
+        notes.append(note)
 
 
 def control_rules() -> list[Rule]:

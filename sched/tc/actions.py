@@ -5,10 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.sched.tc.act_bpf import ACT_BPF
+from ebpfvm.sched.tc.act_connmark import CONNMARK
+from ebpfvm.sched.tc.act_csum import CSUM
+from ebpfvm.sched.tc.act_ctinfo import CTINFO
 from ebpfvm.sched.tc.act_edit import PEDIT, VLAN
 from ebpfvm.sched.tc.act_gact import GACT
+from ebpfvm.sched.tc.act_nat import NAT
 from ebpfvm.sched.tc.act_police import POLICE
+from ebpfvm.sched.tc.act_sample import SAMPLE
+from ebpfvm.sched.tc.act_simple import SIMPLE
 from ebpfvm.sched.tc.act_skbedit import SKBEDIT
+from ebpfvm.sched.tc.act_skbmod import SKBMOD
 from ebpfvm.sched.tc.action_kind import control_rules
 from ebpfvm.sched.tc.lr import option
 from ebpfvm.sched.tc.mirred import MIRRED
@@ -16,7 +23,8 @@ from ebpfvm.sched.tc.mirred import MIRRED
 if TYPE_CHECKING:
     from ebpfvm.sched.tc.lr import Rule
 
-ACTIONS: Final = {kind.name: kind for kind in (ACT_BPF, GACT, MIRRED, PEDIT, POLICE, SKBEDIT, VLAN)}
+ACTIONS: Final = {kind.name: kind for kind in (
+    ACT_BPF, CONNMARK, CSUM, CTINFO, GACT, MIRRED, NAT, PEDIT, POLICE, SAMPLE, SIMPLE, SKBEDIT, SKBMOD, VLAN)}
 """Every kind of action by its name."""
 
 

@@ -12,6 +12,7 @@ from ebpfvm.errors import UsageError
 from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.sched.qdiscs.kinds import QDISCS
 from ebpfvm.sched.sch_generic import TC_H_ROOT
+from ebpfvm.sched.tc.action_kind import COMMON
 from ebpfvm.sched.tc.actions import ACTIONS
 from ebpfvm.sched.tc.filters import FILTERS
 
@@ -106,13 +107,14 @@ class TcBuilder:
             found = self.make_action(kind, options)
             found.made = self.net.kernel.clock
             found.cookie = options.get("cookie", b"")
+            found.no_percpu, found.hw_stats = options.get("no_percpu", False), options.get("hw_stats")
             found.index = index or next(n for n in range(1, len(known) + 2) if (kind, n) not in known)
             known[kind, found.index] = found
         return found
 
     def make_action(self, kind: str, options: Options) -> Action:
         """Return a new action, which has no index yet."""
-        given = {word: value for word, value in options.items() if word not in ("index", "cookie")}
+        given = {word: value for word, value in options.items() if word not in COMMON}
         if ACTIONS[kind].by_index and not given:
             raise OSError(EINVAL, f"Invalid argument: there is no action {kind} of index {options['index']}")
         return ACTIONS[kind].make(given, self)

@@ -11,10 +11,11 @@ PROGRAM_OPTIONS: Final = (
     "statistics", "details", "raw", "pretty", "iec", "graph", "force", "oneline", "names", "Netns", "color", "json",
     "batch", "timestamp", "tshort", "brief", "conf", "Version")
 OBJECTS: Final = ("qdisc", "class", "filter", "actions", "chain", "monitor", "exec")
-OPTIONS: Final = ("stab", "est", "estimator")
+OPTIONS: Final = ("est", "estimator")
 """What may stand before the kind of a qdisc or class."""
 WORDS: Final[dict[str, dict[str, str]]] = {
-    "program": {"tc": " ".join((*(f"-{word}" for word in PROGRAM_OPTIONS), *OBJECTS))},
+    "program": {"tc": " ".join((*(f"-{word}" for word in PROGRAM_OPTIONS), *OBJECTS)),
+                "stab": "stab mtu tsize mpu overhead linklayer", "estimator": "est estimator"},
     "qdiscs": {
         "bfifo": "limit",
         "pfifo": "limit",
@@ -90,31 +91,29 @@ WORDS: Final[dict[str, dict[str, str]]] = {
                "skip_hw skip_sw mark ip ip6 tcp udp icmp ether u8 u16 u32"},
     "actions": {
         "bpf": "object-file obj section sec bytecode",
-        "connmark": "",
-        "csum": "",
+        "connmark": "zone",
+        "csum": "ip4h icmp igmp tcp udp udplite sctp and",
         "ct": "",
-        "ctinfo": "",
+        "ctinfo": "dscp cpmark zone",
         "gate": "",
         "gact": "random determ netrand",
         "ife": "",
         "mirred": "ingress egress mirror redirect dev blockid",
         "mpls": "",
-        "nat": "",
+        "nat": "ingress egress",
         "pedit": "ex munge offset u8 u16 u32 set add invert clear preserve dec retain ip ip6 eth tcp udp icmp at",
         "police": "rate burst mtu minburst mpu peakrate overhead linklayer pkts_rate pkts_burst avrate "
                   "conform-exceed",
-        "sample": "",
-        "simple": "",
+        "sample": "rate group trunc index",
+        "simple": "sdata",
         "skbedit": "queue_mapping skbhash priority mark ptype inheritdsfield",
-        "skbmod": "",
+        "skbmod": "set dmac smac etype swap mac ecn",
         "tunnel_key": "",
         "vlan": "push pop modify pop_eth push_eth id protocol priority dst_mac src_mac",
         "xt": ""}}
 """Subject -> its words; a subject without any is looked up as a whole."""
 
 WHY: Final = {
-    "stab": "tables of sizes (stab) are not modelled; some kinds have options for the overhead of a link, as tbf "
-            "overhead 4 linklayer atm",
     "est": "rates are not estimated (estimator); `ebpfvm run` reports the rate of each flow",
     "estimator": "rates are not estimated (estimator); `ebpfvm run` reports the rate of each flow",
     "tc": "they change what is printed, or name what ebpfvm has none of: other namespaces, colours, files of names",
@@ -130,9 +129,7 @@ WHY: Final = {
     "cgroup": "there are no control groups",
     "route": "there are no routes",
     "flower": "packets carry no labels, tunnels or tracked connections",
-    "ct": "connections are not tracked",
-    "connmark": "connections are not tracked",
-    "ctinfo": "connections are not tracked"}
+    "ct": "connections are not tracked"}
 """Subject -> why some of its words are rejected, if not for lack of a model."""
 
 

@@ -13,6 +13,7 @@ from ebpfvm.sched.classful import ClassfulQdisc
 from ebpfvm.sched.qdiscs.kinds import QDISCS
 from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK, TC_H_ROOT, Qdisc, handle_text
 from ebpfvm.sched.shown import printed
+from ebpfvm.sched.size_table import SizeTable
 from ebpfvm.sched.tc.block import Block
 from ebpfvm.sched.tc.command import INGRESS_HANDLE, TC_H_INGRESS, Commands, is_default, refuse
 from ebpfvm.sched.tc.grammar import CLASS_KINDS, QDISC_KINDS, check_kind, class_grammar, qdisc_grammar
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from ebpfvm.sched.netdev import NetDev
     from ebpfvm.sched.tc.grammar import Command
 
-_ARGS: Final = ("dev", "root", "parent", "handle", "ingress_block", "egress_block")
+_ARGS: Final = ("dev", "root", "parent", "handle", "ingress_block", "egress_block", "stab")
 _HOOKS: Final = tuple(name for name in QDISC_KINDS if QDISCS[name].hooks)
 _EXCLUSIVE: Final = "Exclusivity flag on, cannot modify"
 _NO_REPLACE: Final = "NLM_F_REPLACE needed to override"
@@ -104,7 +105,7 @@ class QdiscCommands(Commands):
     def _modify(self, command: Command, dev: NetDev, parent: int, handle: int) -> None:
         """Create or change a qdisc as tc_modify_qdisc does, with the flags that `tc` sets for the verb."""
         options = self._options(command) if command.kind else {}
-        verb = command.verb
+        verb, stab = command.verb, _size_table(command)
         if not parent:
             if not handle:
                 refuse(EINVAL, "Handle cannot be zero", "'root', 'parent CLASS' or 'handle H:' is needed")
@@ -135,8 +136,12 @@ class QdiscCommands(Commands):
         if not command.kind:
             refuse(ENOENT, "Specified qdisc kind is unknown", "no kind of qdisc is named; there are "
                                                                     f"{', '.join(QDISC_KINDS)}")
+        if stab is not None and upper is not None:
+            refuse(EINVAL, "STAB not supported on a non root", "write stab for the root qdisc, or give class or qdisc "
+                                                               "the options overhead and linklayer, as those of htb")
         new = self.builder.qdisc(command.kind, dev, handle or self.net.free_handle(dev), options,
                                  parent, upper)
+        new.stab = stab
         self._graft(dev, upper, cl, new, parent)
 
     def _lookup(self, dev: NetDev, handle: int) -> Qdisc | None:
@@ -152,6 +157,7 @@ class QdiscCommands(Commands):
             refuse(EINVAL, _OTHER_KIND, old.kind)
         if command.kind and (options or command.kind not in self.net.qdisc_kinds):
             self.builder.change_qdisc(old, options)
+        old.stab = _size_table(command)
 
     def _graft(self, dev: NetDev, upper: ClassfulQdisc | None, cl: Any, new: Qdisc | None, parent: int) -> None:
         if upper is None:
@@ -172,6 +178,7 @@ class QdiscCommands(Commands):
             refuse(ENOENT, "Qdisc not found. To create specify NLM_F_CREATE flag")
         if command.kind not in _HOOKS:
             raise UsageError("tc qdisc: parent ffff:fff1 is for the kinds clsact and ingress")
+        dev.hook_stab = _size_table(command)
         if dev.hook_kind:
             return  # replace names an existing qdisc; its blocks cannot be changed
         for side in QDISCS[command.kind].hooks:
@@ -222,6 +229,11 @@ class QdiscCommands(Commands):
             refuse(EINVAL, _OTHER_KIND, dev.hook_kind)
         dev.hooks.clear()
         dev.hook_kind = ""
+
+
+def _size_table(command: Command) -> SizeTable | None:
+    """Return the table of sizes that a command gives; without one, it takes away the table that a qdisc has."""
+    return SizeTable(command.args["stab"]) if "stab" in command.args else None
 
 
 class ClassCommands(Commands):

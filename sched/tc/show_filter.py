@@ -105,7 +105,14 @@ def _actions(found: Filter, now: int, stats: bool) -> list[Part]:
 
 def action_parts(action: Action, now: int, stats: bool) -> list[Part]:
     """Return an action with its counters and its cookie."""
-    parts = [Part("", "kind", action.kind), *action.shown(action.times(now) if stats else ())]
+    kind = [Part("", "kind", action.kind)] if action.names_kind else []
+    parts = [*kind, *action.shown(action.times(now) if stats else ())]
     if stats:
         parts += [Part("\n\tAction statistics:"), nested("stats", stats_parts(action.stats, "\t"))]
-    return [*parts, entry("cookie", action.cookie.hex(), "\n\tcookie {}")] if action.cookie else parts
+    if action.cookie:
+        parts.append(entry("cookie", action.cookie.hex(), "\n\tcookie {}"))
+    if action.no_percpu:
+        parts.append(Part("\n\tno_percpu", "no_percpu", True))
+    if action.hw_stats is not None:
+        parts.append(Part(f"\n\thw_stats {action.hw_stats}", "hw_stats", [action.hw_stats]))
+    return parts

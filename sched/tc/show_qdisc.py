@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.sched.netdev import Namespace, NetDev
     from ebpfvm.sched.sch_generic import Qdisc
+    from ebpfvm.sched.size_table import SizeTable
 
 
 def stats_parts(stats: Stats, indent: str = " ", sent: bool = True) -> list[Part]:
@@ -93,10 +94,15 @@ def show_qdisc(net: Namespace, dev: NetDev, flags: Collection[str], name_device:
         if not wanted.takes(qdisc):
             continue
         yield [*_head(qdisc.kind, qdisc.handle), *where, *_place(qdisc), nested("options", qdisc.shown("d" in flags)),
+               *_size_table(qdisc.stab, flags),
                *((*stats_parts(qdisc.shown_stats), *qdisc.xstats()) if "s" in flags else ())]
     if dev.hook_kind and (wanted.ingress or wanted.parent == 0xFFFFFFF1 or wanted.handle == 0xFFFF0000
                           or not (wanted.root or wanted.parent or wanted.handle)):
-        yield [*_hook(dev, where), *(stats_parts(Stats()) if "s" in flags else ())]
+        yield [*_hook(dev, where), *_size_table(dev.hook_stab, flags), *(stats_parts(Stats()) if "s" in flags else ())]
+
+
+def _size_table(stab: SizeTable | None, flags: Collection[str]) -> list[Part]:
+    return stab.shown() if stab is not None and "d" in flags else []
 
 
 def _head(kind: str, handle: int) -> list[Part]:
@@ -124,7 +130,7 @@ def show_class(net: Namespace, dev: NetDev, flags: Collection[str],
         if not isinstance(qdisc, ClassfulQdisc) or (wanted.parent and wanted.parent & TC_H_MAJ_MASK != qdisc.handle) \
                 or (wanted.root and not qdisc.mq_root):
             continue
-        for cl in qdisc.walk():
+        for cl in qdisc.dumped():
             if wanted.classid and wanted.classid != cl.classid:
                 continue
             above = qdisc.class_parent(cl)

@@ -310,6 +310,13 @@ def cookie(text: str) -> bytes:
     return found
 
 
+def hw_stats(text: str) -> str:
+    """Return how hardware is to count for an action."""
+    if text not in ("any", "immediate", "delayed", "disabled"):
+        raise ValueError
+    return text
+
+
 def vlan_protocol(text: str) -> int:
     """Return 802.1Q or 802.1ad."""
     found = PROTOCOLS.get(text if text[-2:].lower() != "ad" else "802.1ad", 0)
@@ -353,6 +360,7 @@ VALUES: Final = {
     "VERDICTS": WordKind(_verdicts, "verdicts, as in drop/pipe"),
     "MARK": WordKind(mark, "a mark, as in 0x10 or 0x10/0xf0"), "RANDOM": WordKind(random_value, "a number up to 10000"),
     "CHAIN": unsigned(28), "COOKIE": WordKind(cookie, "up to 16 bytes in hexadecimal"),
+    "HWSTATS": WordKind(hw_stats, "any, immediate, delayed or disabled"),
     "VLANPROTO": WordKind(vlan_protocol, "802.1Q or 802.1ad"), "HEXDEC": unsigned(32),
     "NAME": WordKind(name, "a name"), "DEVICE": WordKind(name, "a device"),
     "FILE": WordKind(str, "a file"), "TEXT": WordKind(str, "a word"),

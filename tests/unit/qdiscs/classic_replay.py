@@ -1,10 +1,9 @@
 """Replay recorded schedules of a Linux 7.2 kernel's queueing disciplines with the built-in ones, step by step.
 
-The files `classic_traces.json.gz` and `more_classic_traces.json.gz` in `tests/data` have, for each case, the commands
-that set a device up, and every enqueue, dequeue and drop that the kernel made, with its time. `differences` makes the
+The files `*classic_traces.json.gz` in `tests/data` have, for each case, the commands that set a device up, and every enqueue, dequeue and drop that the kernel made, with its time. `differences` makes the
 same calls at the same times and yields what came out otherwise: answers, packets, drops, counters of qdisc and classes,
 and the text of `tc -s -d ... show`. The cases of the second file change, replace and delete qdiscs, classes and filters
-on the way; some were refused.
+on the way; some were refused. Those of the third have tables of sizes (`stab`), and long lists of classes.
 
 Run as a program, it prints how many cases of each kind are equal; names of kinds or cases select some, `-v` tells the
 first differences.
@@ -38,7 +37,7 @@ Event = dict[str, Any]
 Counters = dict[str, dict[str, Any]]
 
 DATA: Final = Path(__file__).parents[2] / "data"
-FILES: Final = ("classic_traces.json.gz", "more_classic_traces.json.gz")
+FILES: Final = ("classic_traces.json.gz", "more_classic_traces.json.gz", "further_classic_traces.json.gz")
 ORIGIN: Final = 1_000_000_000
 _PAUSE_US: Final = 200  # so much later than the step before it, a step is the work of a timer
 _FIELDS: Final = ("qlen", "backlog", "packets", "bytes", "drops", "requeues", "overlimits")
@@ -101,17 +100,19 @@ class Replay:
         self.packets[skb.id] = skb
         self.net.hand(skb, qdisc.holder)
         skb.dev = self.dev
+        if qdisc.stab is not None:
+            skb.wire_len = qdisc.stab.size(skb.len)
         stats = qdisc.kernel_view
         if qdisc.can_bypass and not stats.qlen and not self.missed:
             stats.packets += 1
-            stats.bytes += skb.len
+            stats.bytes += skb.wire_len
             if self.wire is None:
                 self.wire, self.wired_by = skb, qdisc.holder
             else:
                 qdisc.gso_skb = skb
                 stats.requeues += 1
                 stats.qlen += 1
-                stats.backlog += skb.len
+                stats.backlog += skb.wire_len
                 self.missed = qdisc.kind == "pfifo_fast"  # it has no lock: __QDISC_STATE_MISSED
             return -1
         to_free: list[Packet] = []

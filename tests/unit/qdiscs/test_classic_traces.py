@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from ebpfvm.sched.qdiscs.kinds import QDISCS
@@ -11,7 +13,8 @@ from tests.unit.qdiscs.classic_replay import Case, cases, differences
 def modelled(case: Case) -> bool:
     """Return whether all kinds of qdiscs of a case are modelled."""
     commands = (f"qdisc add dev DEV root handle 10: {case['qdisc']}", *case.get("setup", ()))
-    words = (command.split() for command in commands if command.startswith("qdisc add"))
+    words = (re.sub(" stab( (overhead|mpu|mtu|tsize|linklayer) \\S+)+", "", command).split()
+             for command in commands if command.startswith("qdisc add"))
     return {command[command.index("handle") + 2] for command in words} <= set(QDISCS)
 
 

@@ -26,7 +26,6 @@ def test_most_lines_work() -> None:
 
 
 
-
 def test_the_page_is_what_the_grammars_say() -> None:
     """If this fails: replace what is below the mark with the output of `ebpfvm doc tc-words`."""
     text = PAGE.read_text(encoding="utf-8")
