@@ -3,8 +3,8 @@
 The files `*classic_traces.json.gz` in `tests/data` have, for each case, the commands that set a device up, and every
 enqueue, dequeue and drop that the kernel made, with its time. `differences` makes the same calls at the same times and
 yields what came out otherwise: answers, packets, drops, counters of qdisc and classes, and the text of
-`tc -s -d ... show`. The cases of the second file change, replace and delete qdiscs, classes and filters on the way; some
-were refused. Those of the third have tables of sizes (`stab`), and long lists of classes.
+`tc -s -d ... show`. The cases of the second file change, replace and delete qdiscs, classes and filters on the way;
+some were refused. Those of the third have tables of sizes (`stab`), and long lists of classes.
 
 Run as a program, it prints how many cases of each kind are equal; names of kinds or cases select some, `-v` tells the
 first differences.
