@@ -166,6 +166,8 @@ RARER: Final[dict[str, RareExample]] = {
     "constant-string": RareExample(
         "sched_cls", _FIXED.replace("id:5", "id:0") + _COMPARE.replace("FROM", "r0") + _OUT,
         _COMPARE.replace("FROM", "map[id:5][0]+0") + _END),
+    "context-constant": RareExample("sched_cls", "*(u32 *)(r1 + 8) = 5\n" + _END,
+                                    "r2 = 5\n*(u32 *)(r1 + 8) = r2\n" + _END, Setting(kernel="6.1")),
     "dynptr-argument": RareExample(
         "sched_cls", "r1 = r10\nr1 += -16\nr2 = 0\nr3 = 8\ncall bpf_dynptr_data\n" + _END,
         _DYNPTR + "r1 = r10\nr1 += -16\nr2 = 0\nr3 = 8\ncall bpf_dynptr_data\n" + _DISCARD + _END),

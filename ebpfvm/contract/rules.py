@@ -223,6 +223,9 @@ class Rules:
     """A write at a variable offset makes all bytes of a spilled register data; in 6.1, the bytes that are not written
     stay bytes of a register, of which nothing is known any more (check_stack_write_var_off)."""
 
+    stores_constants_to_context: bool = True
+    """A constant may be stored to the context (BPF_ST, after 6.1), and not only a register."""
+
     reads_grow_stack: bool = True
     """Reading a stack below all that was written is reading unset bytes; before 6.8, it was outside of the stack
     (check_stack_slot_within_bounds)."""
@@ -581,6 +584,7 @@ LINUX_6_1: Final = replace(
     reads_grow_stack=False,
     spills_any_number=False,
     variable_writes_scrub=False,
+    stores_constants_to_context=False,
     fills_parts=False,
     equal_is_not_null=False,
     objects_are_not_null=False,

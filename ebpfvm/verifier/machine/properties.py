@@ -193,6 +193,9 @@ CONTEXT_ACCESS: Final = Property(
     "A program can access the fields of its context only as its type allows: which, how wide, and whether to write.",
     "Look up the field in the context of this program type and use it with its own size.", "check_ctx_access()",
     asks=("kind",))
+CONTEXT_CONSTANT: Final = Property(
+    "context-constant", MEMORY, "Linux 6.1 stores registers to the context, and no constants (BPF_ST).",
+    "Compile with -mcpu=v3, or move the constant into a register first.", "do_check(), is_ctx_reg()")
 MODIFIED_POINTER: Final = Property(
     "modified-pointer", MEMORY, "A pointer of this kind can be used only as it was given, without an added offset.",
     "Keep the original pointer, and let the instruction hold the offset.", "__check_ptr_off_reg()",

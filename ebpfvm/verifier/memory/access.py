@@ -86,6 +86,8 @@ def build_store(w: Walk, pc: int, insn: Insn) -> Step:
             base = w.regs[dst]
             if base is None:
                 raise unreadable(dst)
+            if base.type == r.CTX and not w.env.rules.stores_constants_to_context:
+                raise Refuse(p.CONTEXT_CONSTANT, EACCES, f"BPF_ST stores into R{dst} ctx is not allowed")
             store(w, Access(base, dst, off, size), constant, -1)
             mixed(w, pc, base.type)
             return after

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 NAMES = ("*.md", "docs/**/*.md", "samples/*.md", "samples/*/*.md", "samples/uses/*/*.md", "tests/*.md")
 MARKDOWN = [path for name in NAMES for path in sorted(ROOT.glob(name))]
-# Other tests run these: tests/unit/tc/test_manual.py, among devices, and the test_adding.py of each subject, in a copy.
-NOT_RUN = {"tc.md": ("python", "tc"), "CONTRIBUTING.md": ("python",)}
+# Other tests run these: tests/unit/tc/test_manual.py, among devices, the test_adding.py of each subject, in a copy, and
+# tests/unit/cli/test_explain.py, from where the page is generated.
+NOT_RUN = {"tc.md": ("python", "tc"), "CONTRIBUTING.md": ("python",), "properties.md": ("c",)}
 PAGES = [path for path in MARKDOWN if {block.lang for block in blocks(path.read_text())} & {"console", "c", "python"}]
 
 

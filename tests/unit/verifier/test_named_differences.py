@@ -66,7 +66,7 @@ ELSEWHERE = {
     "subtracting_forgets_range", "throwing_call_may_not_leak", "traced_timers_barred", "untrusted_structs_read_only",
     "widens_by_value",
     # Those of 6.12 (and of 6.1) are compared with recorded answers in test_older_kernels.py.
-    "longer_lock_list", "variable_writes_scrub",
+    "longer_lock_list", "stores_constants_to_context", "variable_writes_scrub",
     "has_acquire", "helper_reads_keep_spills", "internal_errors", "leaks_say_where",
     "links_differences", "loops_known_before", "reads_plain_pointers", "removes_owned", "tail_call_returns",
     "tracks_byte_order", "tracks_negation", "tracks_signs_of_products",
