@@ -27,6 +27,13 @@ struct flow {
 
 #include "flows.h"
 
+static __always_inline __u32 flow_length(const struct flow *flow)
+{
+	return flow->backlog;
+}
+
+#include "longest.h"
+
 /* Flows that have just begun: they go before those in `turns`. */
 private(A) struct bpf_list_head fresh __contains(turn, link);
 
@@ -74,22 +81,6 @@ static __always_inline void flow_left(struct flow *flow, struct Qdisc *sch, u32 
 
 /* ---- Enqueue ---------------------------------------------------------------------------------------------- */
 
-struct fattest {
-	u32 flow;
-	u32 backlog;
-};
-
-static long compare(u32 index, struct fattest *fattest)
-{
-	struct flow *flow = bpf_map_lookup_elem(&flows, &index);
-
-	if (flow && flow->backlog > fattest->backlog) {
-		fattest->flow = index;
-		fattest->backlog = flow->backlog;
-	}
-	return 0;
-}
-
 struct shed {
 	struct Qdisc *sch;
 	struct bpf_sk_buff_ptr *to_free;
@@ -116,14 +107,13 @@ static long shed_one(__unused u32 index, struct shed *shed)
 static __always_inline u32 make_room(struct Qdisc *sch, struct bpf_sk_buff_ptr *to_free)
 {
 	struct shed shed = { .sch = sch, .to_free = to_free };
-	struct fattest fattest = {};
+	struct longest longest;
 
-	bpf_loop(FLOWS, compare, &fattest, 0);
-	shed.flow = bpf_map_lookup_elem(&flows, &fattest.flow);
-	shed.goal = fattest.backlog / 2;
+	shed.flow = longest_flow(&longest);
+	shed.goal = longest.length / 2;
 	if (shed.flow)
 		bpf_loop(drop_batch, shed_one, &shed, 0);
-	return fattest.flow;
+	return longest.flow;
 }
 
 SEC("struct_ops/fq_codel_enqueue")
@@ -284,22 +274,22 @@ int fq_codel_init(__u64 *ctx)
 	return 0;
 }
 
-/* Take the next flow out of its list, drop its packets, and forget what CoDel knew. */
-static long drop_flow(__unused u32 index, __unused void *ctx)
+/* Forget what CoDel knew of a flow, take the next flow that has a turn out of its list, and drop its packets. */
+static long drop_flow(u32 index, __unused void *ctx)
 {
+	struct flow *flow = bpf_map_lookup_elem(&flows, &index);
 	struct codel nothing = {};
+	struct turn *turn;
 	bool is_fresh;
-	struct turn *turn = turn_next(&is_fresh);
-	struct flow *flow;
 
-	if (!turn)
-		return 1;
-	flow = flow_drop(turn);
-	if (!flow)
-		return 0;
-	flow->backlog = 0;
-	flow->listed = false;
-	flow->codel = nothing;
+	if (flow)
+		flow->codel = nothing;
+	turn = turn_next(&is_fresh);
+	flow = turn ? flow_drop(turn) : NULL;
+	if (flow) {
+		flow->backlog = 0;
+		flow->listed = false;
+	}
 	return 0;
 }
 

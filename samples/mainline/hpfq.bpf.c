@@ -24,6 +24,7 @@ struct class {
 	struct bpf_rb_root pifo __contains(ranked, node);
 	u64 virtual_time;
 	u64 finish; /* of its last packet, in the root's virtual time */
+	u64 last_finish; /* the latest of its flows, in its own virtual time */
 };
 
 struct {
@@ -99,6 +100,8 @@ int hpfq_enqueue(__u64 *ctx)
 	entry->class = number;
 	entry->rank = start_of(&class->finish, virtual_time, cost / weight_of(number));
 	ranked_push(&class->lock, &class->pifo, ranked, sch, skb, to_free, start_of(finish, class->virtual_time, cost));
+	if (*finish > class->last_finish)
+		class->last_finish = *finish;
 	bpf_spin_lock(&lock);
 	bpf_rbtree_add(&root, &entry->node, smaller_entry);
 	bpf_spin_unlock(&lock);
@@ -150,12 +153,26 @@ int hpfq_init(__u64 *ctx)
 	return 0;
 }
 
+/* No flow and no class has a claim or a debt: a virtual time that none of them is ahead of is as good as 0. */
+static long forget(u32 number, __unused void *ctx)
+{
+	struct class *class = bpf_map_lookup_elem(&classes, &number);
+
+	if (!class)
+		return 1;
+	class->virtual_time = class->last_finish;
+	if (class->finish > virtual_time)
+		virtual_time = class->finish;
+	return 0;
+}
+
 SEC("struct_ops/hpfq_reset")
 void hpfq_reset(__u64 *ctx)
 {
 	struct Qdisc *sch = (void *)ctx[0];
 
 	bpf_loop(sch->q.qlen, drop_first, &sch, 0);
+	bpf_loop(CLASSES, forget, NULL, 0);
 }
 
 SEC("struct_ops/hpfq_destroy")

@@ -41,32 +41,21 @@ static __always_inline u32 flow_of(struct sk_buff *skb)
 	return (bpf_skb_get_hash(skb) ^ salt) * 0x9e3779b1U >> (32 - FLOW_BITS);
 }
 
-struct longest {
-	u32 flow;
-	u32 held;
-};
-
-static long compare(u32 index, struct longest *longest)
+static __always_inline __u32 flow_length(const struct flow *flow)
 {
-	struct flow *flow = bpf_map_lookup_elem(&flows, &index);
-
-	if (flow && flow->held > longest->held) {
-		longest->flow = index;
-		longest->held = flow->held;
-	}
-	return 0;
+	return flow->held;
 }
+
+#include "longest.h"
 
 /* Drop the last packet of the longest flow, and return its number. */
 static __always_inline u32 drop_last(struct Qdisc *sch, struct bpf_sk_buff_ptr *to_free)
 {
-	struct longest longest = {};
+	struct longest longest;
+	struct flow *flow = longest_flow(&longest);
 	struct bpf_list_node *last;
 	struct packet *packet;
-	struct flow *flow;
 
-	bpf_loop(FLOWS, compare, &longest, 0);
-	flow = bpf_map_lookup_elem(&flows, &longest.flow);
 	if (!flow)
 		return longest.flow;
 	bpf_spin_lock(&flow->lock);

@@ -22,6 +22,7 @@ struct {
 } finishes SEC(".maps");
 
 __u64 virtual_time;
+__u64 last_finish; /* the latest of all flows */
 
 SEC("struct_ops/stfq_enqueue")
 int stfq_enqueue(__u64 *ctx)
@@ -36,6 +37,8 @@ int stfq_enqueue(__u64 *ctx)
 		return drop(sch, skb, to_free);
 	start = *finish > virtual_time ? *finish : virtual_time;
 	*finish = start + ((u64)qdisc_pkt_len(skb) << 16) / (share ? share : 1);
+	if (*finish > last_finish)
+		last_finish = *finish;
 	return pifo_push(sch, skb, to_free, start);
 }
 
@@ -62,6 +65,8 @@ SEC("struct_ops/stfq_reset")
 void stfq_reset(__u64 *ctx)
 {
 	pifo_reset((void *)ctx[0]);
+	/* No flow has a claim or a debt: a time that no flow is ahead of is as good as 0. */
+	virtual_time = last_finish;
 }
 
 SEC("struct_ops/stfq_destroy")

@@ -14,8 +14,6 @@
 #define FLOWS 1024
 #define HOSTS 256
 
-#include "turns.h"
-
 const volatile __u64 rate = 0;        /* bytes a second; 0 for no shaper */
 const volatile __u32 overhead = 0;    /* bytes that the link adds to each packet */
 const volatile __u32 quantum = 1514;  /* bytes that a host gets in each round */
@@ -32,12 +30,14 @@ struct flow {
 	__u32 owed;   /* marks for packets to come */
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, FLOWS);
-	__type(key, __u32);
-	__type(value, struct flow);
-} flows SEC(".maps");
+#include "flows.h"
+
+static __always_inline __u32 flow_length(const struct flow *flow)
+{
+	return flow->fifo.bytes;
+}
+
+#include "longest.h"
 
 /* Flows of each host that have a turn. */
 struct {
@@ -69,38 +69,17 @@ static __always_inline __u32 share_of(struct flow *flow)
 
 /* ---- Enqueue ---------------------------------------------------------------------------------------------- */
 
-struct longest {
-	__u32 flow;
-	__u32 bytes;
-};
-
-static long compare(__u32 index, struct longest *longest)
-{
-	struct flow *flow = bpf_map_lookup_elem(&flows, &index);
-
-	if (flow && flow->fifo.bytes > longest->bytes) {
-		longest->flow = index;
-		longest->bytes = flow->fifo.bytes;
-	}
-	return 0;
-}
-
 /* Drop the first packet of the longest flow. */
 static __always_inline void make_room(void)
 {
-	struct longest longest = {};
+	struct longest longest;
+	struct flow *flow = longest_flow(&longest);
 	struct fifo_slot *slot;
-	struct sk_buff *skb;
-	struct flow *flow;
 
-	bpf_loop(FLOWS, compare, &longest, 0);
-	flow = bpf_map_lookup_elem(&flows, &longest.flow);
 	slot = flow ? fifo_slot(longest.flow, flow->fifo.first) : NULL;
 	if (!flow || !slot)
 		return;
-	skb = fifo_take(&flow->fifo, longest.flow, slot);
-	if (skb)
-		bpf_skb_release(skb);
+	taken_drop(fifo_take(&flow->fifo, longest.flow, slot));
 	overflows++;
 }
 
@@ -158,15 +137,11 @@ struct step {
 /* Drop or owe a mark for the flow's first packet; return whether it may leave. */
 static __always_inline int signal(struct flow *flow, struct step *step, struct fifo_slot *slot)
 {
-	struct sk_buff *skb;
-
 	if (flow->ect) {
 		flow->owed++;
 		return 1;
 	}
-	skb = fifo_take(&flow->fifo, step->index, slot);
-	if (skb)
-		bpf_skb_release(skb);
+	taken_drop(fifo_take(&flow->fifo, step->index, slot));
 	codel_drops++;
 	return 0;
 }
@@ -248,7 +223,6 @@ int cake_dequeue(struct sch_bpf_ctx *ctx)
 {
 	struct step step = { .now = bpf_ktime_get_ns() };
 	struct fifo_slot *slot;
-	struct sk_buff *skb;
 	struct flow *flow;
 	__u32 len;
 
@@ -269,11 +243,7 @@ int cake_dequeue(struct sch_bpf_ctx *ctx)
 	flow->deficit -= len;
 	if (rate)
 		next_send = step.now + (len + overhead) * NSEC_PER_SEC / rate;
-	skb = fifo_take(&flow->fifo, step.index, slot);
-	if (!skb)
-		return SCH_BPF_DROP;
-	ctx->skb = (struct __sk_buff *)skb;
-	return SCH_BPF_DEQUEUED;
+	return fifo_send(ctx, &flow->fifo, step.index, slot);
 }
 
 LICENSE("Dual MIT/GPL");

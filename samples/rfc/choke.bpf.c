@@ -97,7 +97,6 @@ SEC("sch_bpf/dequeue")
 int choke_dequeue(struct sch_bpf_ctx *ctx)
 {
 	struct fifo_slot *slot;
-	struct sk_buff *skb;
 
 	bpf_loop(fifo.next - fifo.first, skip_gap, NULL, 0);
 	slot = fifo_slot(0, fifo.first);
@@ -105,11 +104,7 @@ int choke_dequeue(struct sch_bpf_ctx *ctx)
 		red_emptied(bpf_ktime_get_ns());
 		return SCH_BPF_DROP;
 	}
-	skb = fifo_take(&fifo, 0, slot);
-	if (!skb)
-		return SCH_BPF_DROP;
-	ctx->skb = (struct __sk_buff *)skb;
-	return SCH_BPF_DEQUEUED;
+	return fifo_send(ctx, &fifo, 0, slot);
 }
 
 LICENSE("Dual MIT/GPL");

@@ -25,7 +25,6 @@ const volatile __u32 coupling = 2;       /* k */
 #define ONE 25000000ULL
 #define ALPHA 4 /* 0.16 Hz, times ONE, for each us */
 #define BETA 80 /* 3.2 Hz */
-#define MOST_PERIODS 1000
 
 enum { L4S, CLASSIC };
 
@@ -44,19 +43,18 @@ static __always_inline __u64 wait_of(struct fifo *fifo, __u32 index, __u64 now)
 	return slot ? (now - slot->at) / 1000 : 0;
 }
 
-static long change(__unused __u32 index, __u64 *wait)
+static __always_inline void add_to_base(__s64 step)
 {
-	__s64 after = base + (__s64)(*wait - target) * ALPHA + (__s64)(*wait - old_wait) * BETA;
+	__s64 after = base + step;
 
 	base = after < 0 ? 0 : after > (__s64)ONE ? ONE : after;
-	old_wait = *wait;
-	return 0;
 }
 
 /* Make up for the periods of the controller that have passed. */
 static __always_inline void catch_up(__u64 now)
 {
 	__u64 wait, periods;
+	__s64 step;
 
 	if (!changed_at)
 		changed_at = now;
@@ -65,7 +63,11 @@ static __always_inline void catch_up(__u64 now)
 		return;
 	changed_at += periods * period;
 	wait = wait_of(&classic, CLASSIC, now);
-	bpf_loop(periods < MOST_PERIODS ? periods : MOST_PERIODS, change, &wait, 0);
+	step = (__s64)(wait - target) * ALPHA;
+	add_to_base(step + (__s64)(wait - old_wait) * BETA);
+	old_wait = wait;
+	/* After the first period the wait has no trend, and ONE steps go from one end to the other. */
+	add_to_base((__s64)(periods > ONE ? ONE : periods - 1) * step);
 }
 
 /* Is it this packet's turn, if one in 1 / `chance` gets a signal? Evenly spaced instead of at random (A.1, recur). */
@@ -126,17 +128,6 @@ int dualpi2_enqueue(struct sch_bpf_ctx *ctx)
 	return error ? SCH_BPF_DROP : SCH_BPF_QUEUED;
 }
 
-/* Send the packet in a slot. */
-static __always_inline int send(struct sch_bpf_ctx *ctx, struct fifo *fifo, __u32 index, struct fifo_slot *slot)
-{
-	struct sk_buff *skb = fifo_take(fifo, index, slot);
-
-	if (!skb)
-		return SCH_BPF_DROP;
-	ctx->skb = (struct __sk_buff *)skb;
-	return SCH_BPF_DEQUEUED;
-}
-
 SEC("sch_bpf/dequeue")
 int dualpi2_dequeue(struct sch_bpf_ctx *ctx)
 {
@@ -148,8 +139,8 @@ int dualpi2_dequeue(struct sch_bpf_ctx *ctx)
 	slow = fifo_slot(CLASSIC, classic.first);
 	/* The one that has waited longer, if those of L4S had waited for time_shift already. */
 	if (fast && (!slow || fast->at <= slow->at + time_shift * 1000))
-		return send(ctx, &l4s, L4S, fast);
-	return slow ? send(ctx, &classic, CLASSIC, slow) : SCH_BPF_DROP;
+		return fifo_send(ctx, &l4s, L4S, fast);
+	return slow ? fifo_send(ctx, &classic, CLASSIC, slow) : SCH_BPF_DROP;
 }
 
 LICENSE("Dual MIT/GPL");

@@ -93,4 +93,22 @@ static __always_inline struct sk_buff *fifo_take_last(struct fifo *fifo, __u32 i
 	return fifo_take_at(fifo, index, slot, --fifo->next);
 }
 
+/* Drop a packet that was taken. */
+static __always_inline void taken_drop(struct sk_buff *skb)
+{
+	if (skb)
+		bpf_skb_release(skb);
+}
+
+/* The end of dequeue: send the first packet. */
+static __always_inline int fifo_send(struct sch_bpf_ctx *ctx, struct fifo *fifo, __u32 index, struct fifo_slot *slot)
+{
+	struct sk_buff *skb = fifo_take(fifo, index, slot);
+
+	if (!skb)
+		return SCH_BPF_DROP;
+	ctx->skb = (struct __sk_buff *)skb;
+	return SCH_BPF_DEQUEUED;
+}
+
 #endif

@@ -12,8 +12,6 @@
 
 #define FLOWS 1024 /* a power of two */
 
-#include "turns.h"
-
 const volatile __u32 limit = 10240;   /* packets in all flows */
 const volatile __u32 quantum = 1514;  /* bytes that a flow gets in each round */
 const volatile __u32 drop_batch = 64; /* packets dropped at most at once for want of room */
@@ -25,57 +23,38 @@ struct flow {
 	__u32 listed; /* whether it has a turn */
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, FLOWS);
-	__type(key, __u32);
-	__type(value, struct flow);
-} flows SEC(".maps");
+#include "flows.h"
+
+static __always_inline __u32 flow_length(const struct flow *flow)
+{
+	return flow->fifo.bytes;
+}
+
+#include "longest.h"
 
 __u64 codel_drops;
 __u64 overlimit_drops;
 __u64 new_flows; /* how often a flow began */
 
-/* Drop the first packet of a flow. */
-static __always_inline void drop_first(struct flow *flow, __u32 index, struct fifo_slot *slot)
-{
-	struct sk_buff *skb = fifo_take(&flow->fifo, index, slot);
-
-	if (skb)
-		bpf_skb_release(skb);
-}
-
 /* ---- Enqueue ---------------------------------------------------------------------------------------------- */
 
-struct fattest {
-	__u32 flow;
-	__u32 bytes;
+struct shed {
+	struct longest longest;
 	__u32 done; /* bytes dropped */
 };
 
-static long compare(__u32 index, struct fattest *fattest)
+/* Drop the first packet of the longest flow, until half of its bytes are gone. */
+static long shed_one(__unused __u32 round, struct shed *shed)
 {
-	struct flow *flow = bpf_map_lookup_elem(&flows, &index);
-
-	if (flow && flow->fifo.bytes > fattest->bytes) {
-		fattest->flow = index;
-		fattest->bytes = flow->fifo.bytes;
-	}
-	return 0;
-}
-
-/* Drop the first packet of the fattest flow, until half of its bytes are gone. */
-static long shed_one(__unused __u32 round, struct fattest *fattest)
-{
-	struct flow *flow = bpf_map_lookup_elem(&flows, &fattest->flow);
-	struct fifo_slot *slot = flow ? fifo_slot(fattest->flow, flow->fifo.first) : NULL;
+	struct flow *flow = bpf_map_lookup_elem(&flows, &shed->longest.flow);
+	struct fifo_slot *slot = flow ? fifo_slot(shed->longest.flow, flow->fifo.first) : NULL;
 
 	if (!flow || !slot)
 		return 1;
-	fattest->done += slot->len;
-	drop_first(flow, fattest->flow, slot);
+	shed->done += slot->len;
+	taken_drop(fifo_take(&flow->fifo, shed->longest.flow, slot));
 	overlimit_drops++;
-	return fattest->done >= fattest->bytes / 2;
+	return shed->done >= shed->longest.length / 2;
 }
 
 SEC("sch_bpf/enqueue")
@@ -83,7 +62,7 @@ int fq_codel_enqueue(struct sch_bpf_ctx *ctx)
 {
 	__u32 index = bpf_get_hash_recalc(ctx->skb) & (FLOWS - 1);
 	struct flow *flow = bpf_map_lookup_elem(&flows, &index);
-	struct fattest fattest = {};
+	struct shed shed = {};
 
 	if (!flow || fifo_push(ctx, &flow->fifo, index, bpf_ktime_get_ns()))
 		return SCH_BPF_DROP;
@@ -95,8 +74,8 @@ int fq_codel_enqueue(struct sch_bpf_ctx *ctx)
 	}
 	if (held <= limit)
 		return SCH_BPF_QUEUED;
-	bpf_loop(FLOWS, compare, &fattest, 0);
-	bpf_loop(drop_batch, shed_one, &fattest, 0);
+	longest_flow(&shed.longest);
+	bpf_loop(drop_batch, shed_one, &shed, 0);
 	/* The packet that has just arrived is the last of its flow. */
 	return flow->fifo.first == flow->fifo.next ? SCH_BPF_DROP : SCH_BPF_QUEUED;
 }
@@ -155,7 +134,7 @@ static long judge(__unused __u32 round, struct step *step)
 	} else {
 		return 1;
 	}
-	drop_first(flow, step->index, slot);
+	taken_drop(fifo_take(&flow->fifo, step->index, slot));
 	codel_drops++;
 	return 0;
 }
@@ -197,7 +176,6 @@ int fq_codel_dequeue(struct sch_bpf_ctx *ctx)
 {
 	struct step step = { .now = bpf_ktime_get_ns() };
 	struct fifo_slot *slot;
-	struct sk_buff *skb;
 	struct flow *flow;
 
 	bpf_loop(MAX_ROUNDS, serve, &step, 0);
@@ -208,11 +186,7 @@ int fq_codel_dequeue(struct sch_bpf_ctx *ctx)
 	if (!flow || !slot)
 		return SCH_BPF_DROP;
 	flow->deficit -= slot->len;
-	skb = fifo_take(&flow->fifo, step.index, slot);
-	if (!skb)
-		return SCH_BPF_DROP;
-	ctx->skb = (struct __sk_buff *)skb;
-	return SCH_BPF_DEQUEUED;
+	return fifo_send(ctx, &flow->fifo, step.index, slot);
 }
 
 LICENSE("Dual MIT/GPL");

@@ -11,8 +11,6 @@
 #define FLOW_BITS 7
 #define FLOWS (1 << FLOW_BITS)
 
-#include "turns.h"
-
 const volatile __u32 limit = 127;    /* packets in all flows */
 const volatile __u32 depth = 127;    /* packets in one flow */
 const volatile __u32 quantum = 1514; /* bytes that a flow gets in each round */
@@ -24,12 +22,7 @@ struct flow {
 	__u32 listed; /* whether it has a turn */
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, FLOWS);
-	__type(key, __u32);
-	__type(value, struct flow);
-} flows SEC(".maps");
+#include "flows.h"
 
 __u32 salt;
 __u64 salted_at;
@@ -47,38 +40,24 @@ static __always_inline __u32 flow_of(struct __sk_buff *skb)
 	return (bpf_get_hash_recalc(skb) ^ salt) * 0x9e3779b1U >> (32 - FLOW_BITS);
 }
 
-struct longest {
-	__u32 flow;
-	__u32 held;
-};
-
-static long compare(__u32 index, struct longest *longest)
+static __always_inline __u32 flow_length(const struct flow *flow)
 {
-	struct flow *flow = bpf_map_lookup_elem(&flows, &index);
-
-	if (flow && flow->fifo.next - flow->fifo.first > longest->held) {
-		longest->flow = index;
-		longest->held = flow->fifo.next - flow->fifo.first;
-	}
-	return 0;
+	return flow->fifo.next - flow->fifo.first;
 }
+
+#include "longest.h"
 
 /* Drop the last packet of the longest flow, and return its number. */
 static __always_inline __u32 drop_last(void)
 {
-	struct longest longest = {};
+	struct longest longest;
+	struct flow *flow = longest_flow(&longest);
 	struct fifo_slot *slot;
-	struct sk_buff *skb;
-	struct flow *flow;
 
-	bpf_loop(FLOWS, compare, &longest, 0);
-	flow = bpf_map_lookup_elem(&flows, &longest.flow);
 	slot = flow ? fifo_slot(longest.flow, flow->fifo.next - 1) : NULL;
 	if (!flow || !slot)
 		return FLOWS;
-	skb = fifo_take_last(&flow->fifo, longest.flow, slot);
-	if (skb)
-		bpf_skb_release(skb);
+	taken_drop(fifo_take_last(&flow->fifo, longest.flow, slot));
 	overflows++;
 	return longest.flow;
 }
@@ -89,7 +68,7 @@ int sfq_enqueue(struct sch_bpf_ctx *ctx)
 	__u32 index = flow_of(ctx->skb);
 	struct flow *flow = bpf_map_lookup_elem(&flows, &index);
 
-	if (!flow || flow->fifo.next - flow->fifo.first >= depth || fifo_push(ctx, &flow->fifo, index, 0))
+	if (!flow || flow_length(flow) >= depth || fifo_push(ctx, &flow->fifo, index, 0))
 		return SCH_BPF_DROP;
 	if (!flow->listed) {
 		flow->listed = 1;
@@ -111,7 +90,7 @@ static long serve(__unused __u32 round, __u32 *chosen)
 		return 1;
 	index = *found;
 	flow = bpf_map_lookup_elem(&flows, &index);
-	if (flow && flow->allot > 0 && flow->fifo.next != flow->fifo.first) {
+	if (flow && flow->allot > 0 && flow_length(flow)) {
 		*chosen = index;
 		return 1;
 	}
@@ -132,8 +111,8 @@ int sfq_dequeue(struct sch_bpf_ctx *ctx)
 	__u32 index = FLOWS;
 	struct turn first = {};
 	struct fifo_slot *slot;
-	struct sk_buff *skb;
 	struct flow *flow;
+	int result;
 
 	bpf_loop(MAX_ROUNDS, serve, &index, 0);
 	flow = bpf_map_lookup_elem(&flows, &index);
@@ -141,15 +120,12 @@ int sfq_dequeue(struct sch_bpf_ctx *ctx)
 	if (!flow || !slot)
 		return SCH_BPF_DROP;
 	flow->allot -= slot->len;
-	skb = fifo_take(&flow->fifo, index, slot);
-	if (flow->fifo.next == flow->fifo.first && turn_first(&first)) {
+	result = fifo_send(ctx, &flow->fifo, index, slot);
+	if (!flow_length(flow) && turn_first(&first)) {
 		flow->listed = 0;
 		turn_over(&first);
 	}
-	if (!skb)
-		return SCH_BPF_DROP;
-	ctx->skb = (struct __sk_buff *)skb;
-	return SCH_BPF_DEQUEUED;
+	return result;
 }
 
 LICENSE("Dual MIT/GPL");

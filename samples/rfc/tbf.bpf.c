@@ -49,7 +49,6 @@ int tbf_dequeue(struct sch_bpf_ctx *ctx)
 	struct fifo_slot *slot = fifo_slot(0, queue.first);
 	__s64 left, peak_left = 0, missing = 0;
 	__u64 now = bpf_ktime_get_ns();
-	struct sk_buff *skb;
 
 	if (!slot)
 		return SCH_BPF_DROP;
@@ -75,11 +74,7 @@ int tbf_dequeue(struct sch_bpf_ctx *ctx)
 	tokens = left;
 	peak_tokens = peak_left;
 	counted_at = now;
-	skb = fifo_take(&queue, 0, slot);
-	if (!skb)
-		return SCH_BPF_DROP;
-	ctx->skb = (struct __sk_buff *)skb;
-	return SCH_BPF_DEQUEUED;
+	return fifo_send(ctx, &queue, 0, slot);
 }
 
 LICENSE("Dual MIT/GPL");

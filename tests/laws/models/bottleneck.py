@@ -18,10 +18,11 @@ RFC, the comments of a sample) and not from its code:
         def dequeue(self, now: int) -> Packet | None:
             return self.stack.pop() if self.stack else None
 
-`drop` may be called in both methods, and `wake` asks for another dequeue at a time, as a watchdog does. Put the model
-into this folder, and name it in `tests/laws/test_sample_models.py` with the object and values for its variables: there,
-random traffic (`traffic.py`) goes through the model (`expected`) and the object (`actual`) in each engine and as a
-fused run, and the fate of every packet and the time at which its last bit leaves have to be equal.
+`drop` may be called in both methods, and `wake` asks for another dequeue at a time, as a watchdog does. A reset makes a
+new model take the place of the old one. Put the model into this folder, and name it in `shelf_pairs.py` with the object
+and values for its variables: `tests/laws/test_shelf_models.py` sends random traffic (`traffic.py`) through the model
+(`expected`) and the object (`actual`) in each engine and as a fused run, and the fate of every packet and the time at
+which its last bit leaves have to be equal.
 
 Times are ns of a clock that starts at `BOOT`, so that 0 is a time long ago, as it is for programs.
 """
@@ -84,10 +85,12 @@ class Traffic:
     Attributes:
         rate: of the link, in bits per second.
         sources: arrivals in order of time; the next one of a source is planned when one arrives.
+        resets: when the qdisc is reset, as when the link goes down and up again.
     """
 
     rate: int
     sources: tuple[tuple[Arrival, ...], ...]
+    resets: tuple[int, ...] = ()
 
 
 @dataclass(eq=False)
@@ -133,26 +136,42 @@ class Model:
         packet.ecn = 3 if packet.ecn else 0
         return packet.ecn == 3
 
+    def follow(self, before: Model) -> None:
+        """Keep what a reset does not change: which random numbers come next."""
+        self.random = before.random
+
     def wake(self, time: int, slack: int = 0) -> None:
         """Ask for a dequeue at `time`; a timer that is set to fire up to `slack` later stays as it is."""
         self.alarm = time, slack
 
 
 class Bottleneck:
-    """A discipline before a link: events in the order of their times, and of planning if the times are equal."""
+    """A discipline before a link: events in the order of their times, and of planning if the times are equal.
 
-    def __init__(self, model: Model, traffic: Traffic, hashes: list[int]) -> None:
-        self.model = model
+    Attributes:
+        fates: of each packet, in the order of their arrival.
+        seen: how each packet had its fate: "dropped on arrival", "dropped later", "reset", "marked", "overtaken" by one
+            that arrived later, "sent by a timer".
+    """
+
+    def __init__(self, make: Callable[[], Model], traffic: Traffic, hashes: list[int]) -> None:
+        self.make, self.model = make, make()
         self.rate = traffic.rate
         self.hashes = hashes
         self.events: list[tuple[int, int, Callable[[Any], None], Any]] = []
         self.planned = self.now = 0
         self.fates: list[Fate] = []
-        self.busy = False
+        self.busy: Packet | None = None
         self.began = self.bits = self.free = 0  # of the link's busy period: its begin, what was sent, its end
         self.timer: int | None = None
+        self.packets: list[Packet] = []
+        self.colours: list[int] = []  # ECN bits as they arrived
+        self.seen: list[set[str]] = []
+        self.latest = -1  # number of the packet that has left last
         for source in traffic.sources:
             self.follow(iter(source))
+        for time in traffic.resets:
+            self.plan(BOOT + time, self.reset, None)
 
     def plan(self, time: int, action: Callable[[Any], None], what: Any) -> None:
         self.planned += 1
@@ -167,17 +186,33 @@ class Bottleneck:
         arrival, source = what
         number = len(self.fates)
         self.fates.append(("held", None))
+        self.seen.append(set())
         self.follow(source)
         stamp = 0 if arrival.stamp is None else BOOT + arrival.stamp
-        self.model.enqueue(Packet(number, arrival.size, self.hashes[arrival.flow], arrival.priority, stamp, self.now,
-                                  arrival.ecn, arrival.host), self.now)
-        self.settle()
+        packet = Packet(number, arrival.size, self.hashes[arrival.flow], arrival.priority, stamp, self.now,
+                        arrival.ecn, arrival.host)
+        self.packets.append(packet)
+        self.colours.append(packet.ecn)
+        self.model.enqueue(packet, self.now)
+        self.settle(number)
         self.serve()
 
-    def settle(self) -> None:
+    def reset(self, _: None) -> None:
+        """Drop what waits, and begin again with a new model."""
+        for packet in self.packets:
+            if self.fates[packet.number][0] == "held" and packet is not self.busy:
+                self.model.drop(packet)
+                self.seen[packet.number].add("reset")
+        self.settle()
+        made = self.make()
+        made.follow(self.model)
+        self.model, self.timer = made, None
+
+    def settle(self, arriving: int = -1) -> None:
         """Note what the discipline has dropped, and set its timer."""
         for packet in self.model.dropped:
             self.fates[packet.number] = "dropped", None
+            self.seen[packet.number].add("dropped on arrival" if packet.number == arriving else "dropped later")
         self.model.dropped.clear()
         if self.model.alarm is None:
             return
@@ -190,16 +225,21 @@ class Bottleneck:
     def fire(self, time: int) -> None:
         if self.timer == time:
             self.timer = None
+            before = self.latest
             self.serve()
+            if self.busy is not None and before != self.latest:
+                self.seen[self.busy.number].add("sent by a timer")
 
     def serve(self) -> None:
-        if self.busy:
+        if self.busy is not None:
             return
         packet = self.model.dequeue(self.now)
         self.settle()
         if packet is None:
             return
-        self.busy = True
+        self.busy = packet
+        self.seen[packet.number] |= {"overtaken"} if packet.number < self.latest else set()
+        self.latest = max(self.latest, packet.number)
         if self.now > self.free:
             self.began, self.bits = self.now, 0
         self.bits += 8 * packet.size
@@ -208,44 +248,68 @@ class Bottleneck:
 
     def sent(self, packet: Packet) -> None:
         self.fates[packet.number] = "sent, marked" if packet.ecn == 3 else "sent", self.now - BOOT
-        self.busy = False
+        self.seen[packet.number] |= {"marked"} if packet.ecn != self.colours[packet.number] else set()
+        self.busy = None
         self.serve()
 
-    def run(self) -> list[Fate]:
+    def run(self) -> Bottleneck:
         while self.events:
             self.now, _, action, what = heappop(self.events)
             action(what)
-        return self.fates
+        return self
 
 
-def expected(model: Model, traffic: Traffic, hashes: list[int]) -> list[Fate]:
-    """Return what a model does to the packets, in the order of their arrival.
+def expected(make: Callable[[], Model], traffic: Traffic, hashes: list[int]) -> Bottleneck:
+    """Return what a model does to the packets.
 
     Args:
+        make: returns a new model.
         hashes: the hash of each flow, as `actual` returns it: a kernel's hash has a secret key, so no model knows it.
     """
-    return Bottleneck(model, traffic, hashes).run()
+    return Bottleneck(make, traffic, hashes).run()
 
 
-def actual(found: Object, traffic: Traffic, way: str) -> tuple[list[Fate], list[int]]:
-    """Return what a program does to the packets in ebpfvm, and the hash of each flow.
+class Ran(NamedTuple):
+    """What a program has done.
+
+    Attributes:
+        fates: of the packets, in the order of their arrival.
+        hashes: of each flow.
+        fused: how many packets arrived in the function of a fused run.
+    """
+
+    fates: list[Fate]
+    hashes: list[int]
+    fused: int
+
+
+def actual(found: Object, traffic: Traffic, way: str) -> Ran:
+    """Return what a program does to the packets in ebpfvm.
 
     Args:
         way: one of `WAYS`. What cannot be fused runs in the pipeline of objects, as it does for users.
     """
     hashes: dict[int, int] = {}
     made: list[Any] = []
+    fused: list[int] = [0]
+
+    def fuse(simulation: Any, until: int | None) -> str:
+        refusal = run_fused(simulation, until)
+        fused.append(simulation.account.in_packets)
+        return refusal
 
     def prepare(scene: Scene) -> None:
         simulation = scene.simulation
         if way == "fused":
-            simulation.fuse = run_fused
+            simulation.fuse = fuse
         made.append(simulation)
         for source in traffic.sources:
             if any(arrival.stamp is not None for arrival in source):
                 _plan(simulation, iter(source))
             else:
                 simulation.add((arrival.time, arrival.size, _frame(arrival), arrival.priority) for arrival in source)
+        for time in traffic.resets:
+            simulation.loop.at(BOOT + time, _reset, simulation)
 
     engine = "interp" if way == "interp" else "translate"
     result = simulate(found, rate=traffic.rate, engine=engine, record=True, prepare=prepare)
@@ -254,7 +318,11 @@ def actual(found: Object, traffic: Traffic, way: str) -> tuple[list[Fate], list[
         hashes[packet.flow.key.sport - FIRST_PORT] = hash_of(packet)
     fates = [(_fate(packet.fate, skb), packet.departure)
              for packet, skb in zip(result.packets, made[0].account.log, strict=True)]
-    return fates, [hashes.get(flow, 0) for flow in range(1 + max(hashes))]
+    return Ran(fates, [hashes.get(flow, 0) for flow in range(1 + max(hashes))], fused[-1])
+
+
+def _reset(simulation: Any) -> None:
+    simulation.device.qdisc.reset()
 
 
 def _fate(fate: str, skb: SkBuff) -> str:

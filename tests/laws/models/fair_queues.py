@@ -1,7 +1,8 @@
-"""Models of disciplines that give each flow a queue and let them take turns: FlowQueue-CoDel and SFQ."""
+"""Models of disciplines that give each flow a queue: FlowQueue-CoDel and SFQ (turns), and fair queueing by tags."""
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 
 from tests.laws.models.bottleneck import Model, Packet
@@ -76,6 +77,11 @@ class Sfq(Model):
         self.turns: deque[int] = deque()
         self.salt = self.salted_at = 0
 
+    def follow(self, before: Model) -> None:
+        super().follow(before)
+        assert isinstance(before, Sfq)
+        self.salt, self.salted_at = before.salt, before.salted_at
+
     def index(self, packet: Packet, now: int) -> int:
         if self.perturb and now - self.salted_at >= self.perturb:
             self.salt, self.salted_at = self.random.getrandbits(32), now
@@ -108,3 +114,31 @@ class Sfq(Model):
                     self.turns.popleft()
                 return packet
         return None
+
+
+class Wfq(Model):
+    """Self-clocked fair queueing (Golestani, 1994): the least tag leaves first, and it is the virtual time then.
+
+    A packet's tag is its size more than that of the packet before it in its queue, or than the virtual time.
+    """
+
+    def __init__(self, flow_limit: int = 32) -> None:
+        super().__init__()
+        self.limit = flow_limit
+        self.queue: list[tuple[int, int, int, Packet]] = []
+        self.tags = [0] * 8
+        self.virtual = 0
+
+    def enqueue(self, packet: Packet, now: int) -> None:
+        flow = packet.hash % 8
+        if sum(item[1] == flow for item in self.queue) >= self.limit:
+            self.drop(packet)
+            return
+        self.tags[flow] = max(self.tags[flow], self.virtual) + packet.size
+        insort(self.queue, (self.tags[flow], flow, packet.number, packet))
+
+    def dequeue(self, now: int) -> Packet | None:
+        if not self.queue:
+            return None
+        self.virtual, _, _, packet = self.queue.pop(0)
+        return packet

@@ -28,6 +28,13 @@ class Fifo(Model):
         return self.queue.popleft() if self.queue else None
 
 
+class ShortFifo(Fifo):
+    """First in, first out, with little room unless it is asked for."""
+
+    def __init__(self, limit: int = 100) -> None:
+        super().__init__(limit)
+
+
 class Pacer(Fifo):
     """A fifo that keeps the link for as long as a link of `rate` bytes a second would need for each packet."""
 

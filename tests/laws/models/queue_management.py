@@ -75,7 +75,9 @@ class Red(Fifo):
 class MarkingRed(Red):
     """RED with marks."""
 
-    ecn = True
+    def __init__(self, ecn: int = 1, **variables: int) -> None:
+        super().__init__(**variables)
+        self.ecn = bool(ecn)
 
 
 class Pie(Fifo):
@@ -141,9 +143,11 @@ class Pie(Fifo):
 
 
 class MarkingPie(Pie):
-    """PIE with marks (section 5.1)."""
+    """PIE with marks (section 5.1), while the probability is below so many percent."""
 
-    mark_below = .1
+    def __init__(self, mark_below: int = 10, **variables: int) -> None:
+        super().__init__(**variables)
+        self.mark_below = mark_below / 100
 
 
 class Tbf(Model):

@@ -62,14 +62,21 @@ class Edf(Pifo):
 
 
 class Priority(Pifo):
-    """The smallest priority first."""
+    """The smallest priority first, or the greatest."""
+
+    def __init__(self, limit: int = 100, greater_first: int = 0) -> None:
+        super().__init__(limit)
+        self.sign = -1 if greater_first else 1
+
+    def rank(self, packet: Packet, now: int) -> int:
+        return self.sign * packet.priority
+
+
+class Srpt(Pifo):
+    """Shortest remaining time first: the packet says as its priority what remains."""
 
     def rank(self, packet: Packet, now: int) -> int:
         return packet.priority
-
-
-class Srpt(Priority):
-    """Shortest remaining time first: the packet says as its priority what remains."""
 
 
 class Stfq(Pifo):
@@ -96,9 +103,10 @@ class Stfq(Pifo):
 class Hpfq(Pifo):
     """Hierarchical fair queueing: a PIFO of classes over a PIFO of packets in each of four classes."""
 
-    def __init__(self, limit: int = 1000, **weights: int) -> None:
+    def __init__(self, limit: int = 1000, weight0: int = 1, weight1: int = 1, weight2: int = 1,
+                 weight3: int = 1) -> None:
         super().__init__(limit)
-        self.weights = [weights.get(f"weight{number}", 1) for number in range(4)]
+        self.weights = [weight0, weight1, weight2, weight3]
         self.classes = [Stfq(1 << 40) for _ in range(4)]
         self.virtual = 0
         self.ends = [0] * 4

@@ -10,24 +10,48 @@ if TYPE_CHECKING:
     from random import Random
 
 SIZES = (64, 100, 125, 1000, 1250, 1514)
+RATES = (400_000, 1_000_000, 8_000_000, 10_000_000)
+FLOWS = 16
+PACKETS = 60
+"""How many packets a pattern has."""
 
 
-def traffic(draw: Random, packets: int = 60, stamped: float = 0) -> Traffic:
-    """Return random traffic, of about `packets` packets.
+def traffic(draw: Random, patterns: int = 1, stamped: float = 0, resets: bool = False) -> Traffic:
+    """Return random traffic: patterns of `PACKETS` packets each, one after the other.
+
+    A pattern begins when the packets of the one before have arrived. What it left may still be queued.
 
     Args:
         stamped: how many of the packets have a time stamp.
+        resets: whether the qdisc may be reset, in or between patterns.
     """
-    rate = draw.choice((400_000, 1_000_000, 8_000_000, 10_000_000))
-    count = draw.choice((1, 1, 2, 3))
-    return Traffic(rate, tuple(_source(draw, rate, packets // count, stamped) for _ in range(count)))
+    rate, count = draw.choice(RATES), draw.choice((1, 1, 2, 3))
+    hosts = [draw.randrange(4) for _ in range(FLOWS)]
+    sources: list[list[Arrival]] = [[] for _ in range(count)]
+    begin, times = draw.choice((0, 0, draw.randrange(20_000_000))), []
+    for _ in range(patterns):
+        for source in sources:
+            share = stamped * draw.choice((1, draw.random()))
+            source += _coloured(draw, hosts, _source(draw, rate, begin, PACKETS // count, share))
+        end = max(source[-1].time for source in sources)
+        if resets and draw.random() < .3:
+            times.append(draw.randrange(begin, end + 2))
+        begin = end + 1 + draw.choice((0, draw.randrange(50_000_000), 10_000_000_000))
+    return Traffic(rate, tuple(map(tuple, sources)), tuple(times))
 
 
-def _source(draw: Random, rate: int, packets: int, stamped: float) -> tuple[Arrival, ...]:
+def _coloured(draw: Random, hosts: list[int], packets: list[Arrival]) -> list[Arrival]:
+    """Return packets with senders and ECN bits, which a flow seldom changes."""
+    ecn, mixed = [draw.randrange(4) for _ in range(FLOWS)], draw.choice((0, 0, 0, .2))
+    return [packet._replace(ecn=draw.randrange(4) if draw.random() < mixed else ecn[packet.flow],
+                            host=hosts[packet.flow]) for packet in packets]
+
+
+def _source(draw: Random, rate: int, begin: int, packets: int, stamped: float) -> list[Arrival]:
     """Return the packets of one source, whose times have one pattern for a while, then another."""
     found: list[Arrival] = []
-    time, left = draw.choice((0, 0, draw.randrange(20_000_000))), 0
-    flows, sizes = draw.choice((1, 2, 5, 16)), draw.sample(SIZES, draw.choice((1, 2, 6)))
+    time, left = begin + draw.choice((0, 0, draw.randrange(20_000_000))), 0
+    flows, sizes = draw.choice((1, 2, 5, FLOWS)), draw.sample(SIZES, draw.choice((1, 2, 6)))
     while len(found) < packets:
         if not left:
             left, pattern = draw.randrange(1, 30), draw.choice(("burst", "even", "random", "idle"))
@@ -43,4 +67,4 @@ def _source(draw: Random, rate: int, packets: int, stamped: float) -> tuple[Arri
             time += int(draw.expovariate(1 / (gap + 1)))
         elif pattern == "idle" and draw.random() < .2:
             time += draw.randrange(300_000_000)
-    return tuple(found)
+    return found

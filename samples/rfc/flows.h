@@ -1,16 +1,23 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * Flows that take turns, in one rbtree map: its first element is the number of the flow whose turn it is. There are two
- * lists, and all flows in FRESH go before those in OLD.
+ * Flows that take turns. Each has a queue (fifos.h), and one rbtree map has the turns: its first element is the number of
+ * the flow whose turn it is. There are two lists, and all flows in FRESH go before those in OLD.
  *
- * Include it after FLOWS, the number of flows.
+ * Include it after FLOWS, the number of flows, and the discipline's `struct flow`, which has a member `struct fifo fifo`.
  */
-#ifndef TURNS_H
-#define TURNS_H
+#ifndef FLOWS_H
+#define FLOWS_H
 
-#include "sch_bpf_rfc6.h"
+#include "fifos.h"
 
 #define MAX_ROUNDS 65536
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, FLOWS);
+	__type(key, __u32);
+	__type(value, struct flow);
+} flows SEC(".maps");
 
 enum { FRESH, OLD };
 
