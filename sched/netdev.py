@@ -290,10 +290,10 @@ class Namespace:
     def __init__(self, kernel: Kernel, *, loop: EventLoop | None = None, account: Account | None = None,
                  flows: FlowTable | None = None, sink: Sink | None = None) -> None:
         self.kernel = kernel
-        self.loop = loop or EventLoop(kernel)
-        self.account = account or Account(kernel)
-        self.flows = flows or FlowTable(self.account)
-        self.sink = sink or Sink()
+        self.loop = loop if loop is not None else EventLoop(kernel)  # one without events is False
+        self.account = account if account is not None else Account(kernel)
+        self.flows = flows if flows is not None else FlowTable(self.account)
+        self.sink = sink if sink is not None else Sink()
         self.devices: dict[str, NetDev] = {}
         self.blocks: dict[int, Block] = {}
         self.actions: dict[tuple[str, int], Action] = {}

@@ -16,6 +16,7 @@ const volatile __u64 packet_ns = 1200000;  /* how long the link needs for a typi
 
 __u64 average;    /* packets, times RED_ONE */
 __u64 idle_since; /* when the queue became empty; 0 while it is not */
+__u64 idle_rest;  /* ns of idle time that the average has not fallen for yet: less than packet_ns */
 __u32 since_last; /* the paper's count plus 1: arrivals between the thresholds since one was chosen, and it too */
 
 enum red_verdict {
@@ -43,10 +44,13 @@ static __always_inline __u64 red_decayed(__u64 before, __u64 count)
 /* A packet arrives at a queue of `length` packets. */
 static __always_inline enum red_verdict red_arrival(__u32 length, __u64 now)
 {
-	__u64 low = min_packets * RED_ONE, high = max_packets * RED_ONE, chance, spent;
+	__u64 low = min_packets * RED_ONE, high = max_packets * RED_ONE, chance, spent, idle;
 
 	if (idle_since) {
-		average = red_decayed(average, (now - idle_since) / packet_ns);
+		/* If all arrivals are dropped, the queue is idle again and again, each time for less than a packet. */
+		idle = now - idle_since + idle_rest;
+		average = red_decayed(average, idle / packet_ns);
+		idle_rest = idle % packet_ns;
 		idle_since = 0;
 	} else {
 		average += (__s64)(length * RED_ONE - average) >> weight;

@@ -62,6 +62,7 @@ void red_reset(__u64 *ctx)
 	average = 0;
 	since_last = 0;
 	idle_since = 0;
+	idle_rest = 0;
 }
 
 SEC("struct_ops/red_destroy")

@@ -6,6 +6,7 @@ from tests.laws.models.bottleneck import Model, Packet
 from tests.laws.models.one_queue import Fifo
 
 MILLISECOND = 1_000_000
+ONE = 1 << 32  # 1 in the scale of a chance
 
 
 class Bfifo(Fifo):
@@ -22,8 +23,11 @@ class Bfifo(Fifo):
 
 
 class Red(Fifo):
-    """Random early detection: figure 2 of the paper of 1993, with averages of a precision of 2^-16 packets.
+    """Random early detection: figure 2 of the paper of 1993, with averages in units of 2^-16 packets, rounded down.
 
+    The chance p_b / (1 - count p_b) is that of a random number of 32 bits, and p_b is rounded down to 32 bits, too.
+
+    While the queue is empty, the average falls with each `packet_ns`; what is left of the time counts later.
     A packet that is chosen at random is marked if it allows that; one above `max_packets` is dropped (RFC 3168).
     """
 
@@ -32,15 +36,15 @@ class Red(Fifo):
     def __init__(self, min_packets: int = 5, max_packets: int = 15, one_in: int = 50, weight: int = 9,
                  packet_ns: int = 1_200_000, limit: int = 100) -> None:
         super().__init__(limit)
-        self.low, self.high, self.max_p, self.weight = min_packets << 16, max_packets << 16, 1 / one_in, weight
+        self.low, self.high, self.one_in, self.weight = min_packets << 16, max_packets << 16, one_in, weight
         self.packet_ns = packet_ns
-        self.average, self.count = 0, -1
+        self.average, self.count, self.idle_rest = 0, -1, 0
         self.empty_since: int | None = None
 
     def enqueue(self, packet: Packet, now: int) -> None:
         if self.empty_since is not None:
-            idle = (now - self.empty_since) // self.packet_ns
-            self.average = int(self.average * (1 - 2 ** -self.weight) ** idle)
+            steps, self.idle_rest = divmod(now - self.empty_since + self.idle_rest, self.packet_ns)
+            self.average = int(self.average * (1 - 2 ** -self.weight) ** steps)
             self.empty_since = None
         else:
             self.average += ((len(self.queue) << 16) - self.average) // 2 ** self.weight
@@ -59,8 +63,8 @@ class Red(Fifo):
         if self.average < self.low:
             return False
         self.count += 1
-        p_b = self.max_p * (self.average - self.low) / (self.high - self.low)
-        if self.count * p_b < 1 and self.random.getrandbits(32) / 2 ** 32 >= p_b / (1 - self.count * p_b):
+        p_b = (self.average - self.low) * ONE // ((self.high - self.low) * self.one_in)
+        if self.count * p_b < ONE and self.random.getrandbits(32) * (ONE - self.count * p_b) >= p_b * ONE:
             return False
         self.count = 0
         return True
