@@ -1,8 +1,8 @@
 """Random traffic through the disciplines of the shelf, in each engine and fused, beside models in plain Python.
 
-`python -m tests.laws.shelf_runs [COUNT [FIRST [NAME...]]]` sends COUNT runs (default: 100) of ten patterns through each
-discipline, or through those named, from the run FIRST on. The ten patterns of a run follow each other, with the same
-values of the variables: what one has left is there for the next, unless a reset comes in between.
+`python -m tests.laws.shelf_runs [COUNT [FIRST [NAME...]]]` sends COUNT runs (default: 40) of 25 patterns through each
+discipline, or through those named, from the run FIRST on. The patterns of a run follow each other, with the same values
+of the variables: what one has left is there for the next, unless a reset comes in between.
 
 It prints a row for each discipline: how many patterns and packets there were; how many packets had another fate or time
 than the model gives them; and the share of the patterns in which a packet was dropped as it arrived, dropped later,
@@ -43,7 +43,7 @@ def row(name: str, pair: Pair, first: int, count: int) -> tuple[str, list[str]]:
 
 def main(words: list[str]) -> int:
     """Print the table, and return how many disciplines differ from their models."""
-    count, first = (int(word) for word in (*words[:2], *("100", "0")[len(words[:2]):]))
+    count, first = (int(word) for word in (*words[:2], *("40", "0")[len(words[:2]):]))
     print(f"| discipline | patterns | packets | differences | {' % | '.join(SEEN)} % | fused % | seconds |")
     print("|---" * (6 + len(SEEN)) + "|", flush=True)
     wrong = 0

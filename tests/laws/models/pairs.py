@@ -14,7 +14,7 @@ from tests.laws.models.bottleneck import WAYS, Bottleneck, Model, Traffic, actua
 from tests.laws.models.traffic import PACKETS, traffic
 
 SAMPLES = Path(__file__).parents[3] / "samples"
-TOGETHER = 10
+TOGETHER = 25
 """How many patterns of traffic a run has: verifying and translating a program takes longer than a pattern."""
 
 

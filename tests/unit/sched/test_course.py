@@ -12,6 +12,7 @@ from ebpfvm.comparing import compare
 from ebpfvm.errors import UsageError
 from ebpfvm.scenario_files import load_scenario, parse_scenario
 from ebpfvm.sched.course import HopSpec
+from ebpfvm.sched.packet import build
 from ebpfvm.sched.run_report import Result
 from ebpfvm.sched.tc.script import ScriptFile
 
@@ -24,6 +25,15 @@ LINK = HopSpec(2_000_000, 3 * MS)
 def run(qdisc: str, *flows: str, **options: Any) -> Result:
     script = ScriptFile(f"tc qdisc add dev eth0 root {qdisc}\n", "")
     return ebpfvm.simulate(tc=script, flows=flows, **options)
+
+
+def test_prepare_may_add_all_traffic_of_a_run_with_a_script() -> None:
+    """The event loop has no event when the device is made."""
+    def prepare(scene: ebpfvm.Scene) -> None:
+        scene.simulation.add((number * MS, 500, build(length=500), None) for number in range(3))
+
+    result = run("pfifo", rate="8mbit", prepare=prepare)
+    assert (result.out_packets, result.duration) == (3, 2 * MS + MS // 2)
 
 
 # ---- links in a row ---------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """The samples for mainline on the capture, packet by packet, against models in plain Python, and on generated flows.
 
-`tests/laws/test_sample_models.py` does the same with random traffic.
+`tests/laws/test_shelf_models.py` does the same with random traffic.
 """
 
 from __future__ import annotations
