@@ -364,6 +364,12 @@ class Scenario:
         return sum(spec.expected for spec in cast("tuple[Traffic, ...]", self.flows))
 
     @property
+    def reckoned(self) -> int:
+        """About how many packets the generated flows will send, with those of senders that react."""
+        flows, rate = cast("tuple[Traffic, ...]", self.flows), cast("int", self.rate)
+        return self.expected + max((spec.filling(rate, self.stop_after) for spec in flows), default=0)
+
+    @property
     def stop_after(self) -> int | None:
         """The `duration` in ns, None for no end."""
         return cast("int | None", self.duration)

@@ -214,6 +214,11 @@ class EventLoop:
         self._settle()
         return self._heap
 
+    @property
+    def idle(self) -> int:
+        """The number of events that do not keep a run going."""
+        return self._idle
+
     def take(self, actions: Container[Callable[[Any], object]]) -> list[Event]:
         """Remove and return the events with one of `actions`, in order."""
         self._settle()

@@ -118,6 +118,7 @@ class Simulation:
         fuse: called before the event loop runs, with the simulation and the clock at the end of the run (None for no
             end); it may run events itself (`ebpfvm.sched.fused`), and returns why it did not.
         unfused: what `fuse` has returned.
+        connections: senders that react.
         players: players of video, for the report.
         course: the links that packets cross.
     """
@@ -143,11 +144,11 @@ class Simulation:
         self.feeding = False
         self.fuse: Callable[[Simulation, int | None], str] | None = None
         self.unfused = ""
-        self._connections: list[Connection] = []
+        self.connections: list[Connection] = []
         self.players: list[Player] = []
         self.course = Course(link)
         if recorder is not None:
-            recorder.senders = self._connections
+            recorder.senders = self.connections
 
     def add(self, source: Iterator[Arrival]) -> None:
         """Add a source, which yields packets in order of time."""
@@ -182,7 +183,7 @@ class Simulation:
 
     def add_senders(self, senders: Sequence[Connection]) -> None:
         """Add connections, whose first packets are events already."""
-        self._connections += senders
+        self.connections += senders
 
     def serve(self, sender: Connection) -> None:
         """Let the packets that a sender may send now arrive at the device, one after the other."""
@@ -193,10 +194,15 @@ class Simulation:
                 return
             data = sender.frames.frame(segment[0], segment[1])
             flow, protocol, priority = self.label_of(sender, data)
-            self._enter(account.admit(data, sender.size, flow, protocol, priority, self.device.qdisc.holder))
+            packet = account.admit(data, sender.size, flow, protocol, priority, self.device.qdisc.holder)
             sender.flow = flow
+            self._enter(packet)
             if not sender.more:
                 return
+
+    def wake(self, time: int, sender: Connection) -> None:
+        """Let a sender go on at `time` (ns)."""
+        self.loop.at(time, sender.woken)
 
     def label_of(self, sender: Connection, data: bytes) -> FlowLabel:
         """Return what a sender's packet implies, and let the sender have the packets of its flow that arrive."""
@@ -266,9 +272,7 @@ class Simulation:
         loop.watch = RunWatch(loop, self.account, self.kernel.limits,
                               lambda: self.feeding or bool(self._feeds) or duration is not None)
         try:
-            if self._connections:
-                self.unfused = "TCP senders react to each packet"
-            elif not self.course.plain:
+            if not self.course.plain:
                 self.unfused = "packets cross several links"
             elif self.fuse is not None:
                 self.unfused = self.fuse(self, None if duration is None else BOOT_NS + duration)
@@ -344,7 +348,7 @@ class Simulation:
             truth=_truth(qdisc, account, device, self.course), flows=flows, fairness=flows.fairness,
             trace=tuple(self.kernel.trace), packets=_records(account), stopped=stopped,
             notes=tuple(self.kernel.notes), counting=qdisc.counting,
-            senders=tuple(sender.report(BOOT_NS) for sender in self._connections),
+            senders=tuple(sender.report(BOOT_NS) for sender in self.connections),
             videos=tuple(player.report() for player in self.players),
             objects=objects_left(self.kernel) if self.kernel.graph.used else None)
 

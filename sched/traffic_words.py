@@ -35,6 +35,15 @@ class Traffic(ABC):
     def expected(self) -> int:
         """About how many packets it will send, as far as this is known from the beginning."""
 
+    def filling(self, rate: int, end: int | None) -> int:
+        """Return about how many packets more it will send on a link that it has for itself, because it reacts.
+
+        Args:
+            rate: of the link, in bits per second.
+            end: end of the run (ns), None if that is not known.
+        """
+        return 0
+
     @abstractmethod
     def add_to(self, simulation: Any, seed: int, group: int) -> None:
         """Add it to a simulation.

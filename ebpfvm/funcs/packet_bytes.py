@@ -27,6 +27,8 @@ def length(packet: SkBuff | XdpBuff) -> int:
 
 def get(packet: SkBuff | XdpBuff, offset: int, size: int) -> bytes | None:
     """Return `size` bytes at `offset`, None outside of the packet."""
+    if isinstance(packet, SkBuff) and not packet.has_buffer:
+        return packet.bytes_at(offset, size)
     region = packet.packet
     if offset < 0 or offset + size > region.end - region.start:
         return None

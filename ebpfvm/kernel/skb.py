@@ -310,6 +310,16 @@ class SkBuff(RefCounted):
             return self.flow.frame()
         return self._bytes
 
+    @property
+    def has_buffer(self) -> bool:
+        """Whether the packet's bytes are in a region, because somebody asked for their address or changed them."""
+        return self._packet is not None
+
+    def bytes_at(self, offset: int, size: int) -> bytes | None:
+        """Return some of the packet's current bytes, None outside of it."""
+        data = self.payload()
+        return data[offset:offset + size] if offset >= 0 and offset + size <= len(data) else None
+
     def original(self) -> bytes | None:
         """Return the packet's current bytes, None if they are those of every packet of its flow."""
         return self._bytes if self._packet is None else self.payload()

@@ -11,6 +11,8 @@ struct_ops) add what qdisc and device do to their blocks. For the RFC's programs
 what is usual on the way to them (`path_facts`; `reference_steps` and `map_steps` know how, `map_code` has the maps),
 and for members `member_form`, `object_calls` and `object_paths` do so (`object_lines`, `object_facts`,
 `object_stores`, `object_tidy`). `run_source` writes the function (`ops_source` that for members), with `falling` and
-`budget_places`, `fused_run` has what it calls, and `fused_packet` makes the class of its packets.
+`budget_places`, `fused_run` has what it calls, and `fused_packet` makes the class of its packets. `sender_run` and
+`sender_lines` have what runs with senders that react need besides: the function asks a sender for its segments one by
+one, because what happens to one decides nothing about the next, but the numbers of events follow from the order.
 `specialised` looks at code as trees of `ast` (`parsed`), `object_lines` as text.
 """

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ebpfvm.sched.account import Packet
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from ebpfvm.sched.account import Packet
 
 UNUSUAL: Final = "wire_len", "gso_segs", "tstamp", "sk", "mark", "tc_index", "vlan_tci", "napi_id", "tstamp_type"
 """What the packets that sources send have the usual value of: none, or the length."""
@@ -33,15 +33,15 @@ class _Usual:
         self._told()
 
 
-def packet_class(common: dict[str, Any], usual: Iterable[str] = (),
+def packet_class(base: type[Packet], common: dict[str, Any], usual: Iterable[str] = (),
                  told: Callable[[], None] | None = None) -> type[Packet]:
-    """Return a class of packets that have the attributes `common`.
+    """Return a class of packets, derived from `base`, that have the attributes `common`.
 
     A packet that is given another value keeps it in its `__dict__`, except for the flow hash, which has a slot. `told`
     is called if it is one of the attributes `usual`.
     """
     watched = {name: _Usual(name, told) for name in usual} if told is not None else {}
-    return type("Packet", (Packet,), {"__slots__": ("hash",), "__module__": Packet.__module__, **common, **watched})
+    return type("Packet", (base,), {"__slots__": ("hash",), "__module__": base.__module__, **common, **watched})
 
 
 def is_usual(skb: Packet, name: str) -> bool:

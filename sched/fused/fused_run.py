@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ebpfvm.engine.translate.errors_in_code import OUT_OF_BOUNDS, explained, innermost_line
 from ebpfvm.errors import Fault
 from ebpfvm.kernel.refs import COUNT
 from ebpfvm.lazy_tuples import NamedTuple
-from ebpfvm.sched.account import SENT
+from ebpfvm.sched.account import SENT, Packet
 from ebpfvm.sched.events import WATCH_EVERY, EventLoop
 from ebpfvm.sched.fused.arrivals import EPOCH, FeedSource, GroupSource, InStep, OnlyFeed, Pending
 from ebpfvm.sched.sch_bpf import SchBpf
@@ -18,7 +18,7 @@ from ebpfvm.sched.simulation import Feed
 from ebpfvm.sched.traffic import FlowSpec
 
 if TYPE_CHECKING:
-    from ebpfvm.sched.account import Packet
+    from ebpfvm.sched.flow_group import FlowGroup
     from ebpfvm.sched.flows import Flow
     from ebpfvm.sched.sch_struct_ops import SchStructOps
     from ebpfvm.sched.simulation import Simulation
@@ -81,7 +81,14 @@ class FusedRun:
         watchdog: the qdisc's, None if the function does not know of it.
         folds: whether the function does not count the references that programs hold.
         cap: how many packets may arrive before the event loop must count events itself.
+        ordinal: the variable of the function from whose value numbers of events follow.
+        state: the names of the variables of `put` and `get`.
+        packet: what the class of packets is derived from.
     """
+
+    ordinal: ClassVar[str] = "ids"
+    state: ClassVar[tuple[str, ...]] = STATE
+    packet: ClassVar[type[Packet]] = Packet
 
     def __init__(self, simulation: Simulation, qdisc: SchBpf | SchStructOps, until: int | None) -> None:
         self.simulation, self.qdisc = simulation, qdisc
@@ -103,6 +110,7 @@ class FusedRun:
         self._sent = self.account.sent
         self._dequeued = self.device.dequeued - self.account.sent - (self.device.sending is not None)
         self._departure = IDLE, 0, 0
+        self._sending: Packet | None = None  # what is on the wire according to the function
         self._classes = qdisc.classes if isinstance(qdisc, SchBpf) else {}
         self.watchdog = qdisc.watchdog if isinstance(qdisc, SchBpf) and not self._classes else None
         self._armed: int | None = None  # the time of the watchdog that `get` has given to the function
@@ -122,8 +130,7 @@ class FusedRun:
 
     def _take(self) -> InStep | None:
         """Take the sources from the event loop."""
-        simulation, taken = self.simulation, self.simulation.take_sources()
-        simulation.feeding = True
+        simulation, taken = self.simulation, self._taken()
         if len(taken) == 1:
             source = taken[0][2]
             fresh = not self._first and not self.kernel.refs.live() and self.device.sending is None
@@ -132,11 +139,20 @@ class FusedRun:
             if isinstance(source, Feed):
                 self.only = OnlyFeed(simulation, source, taken[0][1], self.until)
                 return None
+        self._take_all(taken)
+        return None
+
+    def _taken(self) -> list[tuple[int, int, FlowGroup | Feed]]:
+        self.simulation.feeding = True
+        return self.simulation.take_sources()
+
+    def _take_all(self, taken: list[tuple[int, int, FlowGroup | Feed]]) -> None:
+        """Let several sources take turns."""
+        simulation = self.simulation
         for time, number, source in taken:
             made = FeedSource(simulation, source, self.pending) if isinstance(source, Feed) else \
                 GroupSource(simulation, source, self.pending)
             self.pending.append((time, number, made))
-        return None
 
     @property
     def first_packet(self) -> int:
@@ -163,13 +179,13 @@ class FusedRun:
         account.in_bytes, account.sent_bytes, account.dropped_bytes = in_bytes, sent_bytes, dropped_bytes
         if self.in_step is not None:
             self._derive(ids, sent, dropped)
-        device.sending = sending
+        device.sending = self._sending = sending
         device.dequeued = self._dequeued + sent + (sending is not None)
         self._departure, self._last = (free_at, begun, after), last
         self._link.resume(last if sending is None else free_at, rest)
         if sent > self._sent:
             device.sink.last = last + self._link.delay
-        self.loop.renumber(max((ids << EPOCH) + 2, mark))
+        self.loop.renumber(max((ids << EPOCH) + 2, mark, 0 if sending is None else self.number_of(begun, after)))
         self._put_watchdog(armed, rang)
 
     def _derive(self, ids: int, sent: int, dropped: int) -> None:
@@ -207,7 +223,7 @@ class FusedRun:
         free_at, begun, after = self._departure
         if sending is None:
             free_at = IDLE
-        else:
+        elif sending is not self._sending:  # an event has put it on the wire
             for time, number, _, _ in self.loop.take((device.sent,)):
                 free_at, begun, after = time, account.in_packets, number - 1
         armed, rang = self._get_watchdog()
@@ -283,7 +299,7 @@ class FusedRun:
         if time < 0 or time >= self.until:
             return False
         inner = argument[0] if getattr(action, "__func__", None) is EventLoop.idle_event else action
-        if getattr(inner, "__func__", None) is not Watchdog.fire:  # anybody else may look, and remember packets
+        if not self._is_ours(inner):  # anybody else may look, and remember packets
             self.settle()
             self.pool.clear()
             self.pool = _Unused()
@@ -299,6 +315,10 @@ class FusedRun:
                 and self.simulation.kernel.devices.get(device.ifindex) is device)
         same = same and (self.watchdog is None or not self._classes)  # of which one might count what is throttled
         return same and not self.stale and self.events < self._most
+
+    def _is_ours(self, action: Any) -> bool:
+        """Return whether an event is the qdisc's, and no user's."""
+        return getattr(action, "__func__", None) is Watchdog.fire
 
     def forget(self) -> None:
         """Leave the function soon, because what it assumes of maps has ceased to be so."""
@@ -365,6 +385,9 @@ class FusedRun:
         for time, number, source in self.pending:
             source.give_back(time, number)
         self.loop.skip(self.events)
+
+    def finish(self) -> None:
+        """Do what is left to do at once, after `leave`."""
 
     def ended(self, error: BaseException) -> None:
         """Explain an error of a program: raise it with its place.

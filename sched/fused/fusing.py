@@ -46,11 +46,12 @@ def run_fused(simulation: Simulation, until: int | None) -> str:
         if not used:
             graph.forget_types()  # only the translation of programs that have not run yet has asked for them
         return str(refusal)
-    run = FusedRun(simulation, simulation.device.qdisc, until)  # type: ignore[arg-type]
+    run = _run_class(simulation)(simulation, simulation.device.qdisc, until)  # type: ignore[arg-type]
     try:
         function = _compiled(run, _source(run)(run, programs, bodies, _packets(run)))
     except (TooDeep, RecursionError):
         run.leave()
+        run.finish()
         return "its programs are nested too deeply for Python"
     for body in bodies:
         for template in body.unit.templates:
@@ -59,6 +60,7 @@ def run_fused(simulation: Simulation, until: int | None) -> str:
         function(run)
     finally:
         run.leave()
+    run.finish()
     if not used and simulation.account.in_packets == arrived and not any(program.source for program in programs):
         graph.forget_types()  # only the translation of programs that never ran has asked for them
     return ""
@@ -104,6 +106,14 @@ def _parts(simulation: Simulation) -> tuple[tuple[TranslatedRun, TranslatedRun],
     return (first, second), (bodies[0], bodies[1])
 
 
+def _run_class(simulation: Simulation) -> type[FusedRun]:
+    """Return what the function of a run calls."""
+    if not simulation.connections:
+        return FusedRun
+    from ebpfvm.sched.fused.sender_run import SenderRun  # imported here, because most runs have no such senders
+    return SenderRun
+
+
 def _source(run: FusedRun) -> type[RunSource]:
     """Return what writes the function."""
     if run.folds:
@@ -120,8 +130,8 @@ def _packets(run: FusedRun) -> type[Packet]:
         group = run.in_step.group
         common |= {"len": group.size, "_bytes": None, "priority": group.priority, "protocol": group.protocol}
     if run.folds:
-        return packet_class(common)
-    return packet_class(common, UNUSUAL, run.forget)
+        return packet_class(run.packet, common)
+    return packet_class(run.packet, common, UNUSUAL, run.forget)
 
 
 @lru_cache(8)

@@ -16,11 +16,12 @@ from ebpfvm.engine.translate.sinking import sunk
 from ebpfvm.engine.translate.source import simplify
 from ebpfvm.engine.translate.statements import TICK, BlockCode, Stmt, assign, effect, effect_to, reads_of, sweep
 from ebpfvm.ints import U32_MAX
-from ebpfvm.kernel.refs import CTX_UNIT
+from ebpfvm.kernel.refs import COUNT, CTX_UNIT, PROGRAM_UNIT
 from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.fused.arrivals import EPOCH
 from ebpfvm.sched.fused.fused_run import NEVER
 from ebpfvm.sched.fused.path_facts import PROGRAM, PathFacts
+from ebpfvm.sched.fused.reference_steps import PACKET_AT
 from ebpfvm.sched.fused.specialised import QUIESCE, Specialiser
 from ebpfvm.sched.sch_bpf import SCH_BPF_DROP, SCH_BPF_PASS, SCH_BPF_THROTTLE
 
@@ -37,6 +38,7 @@ _NUMBER: Final = re.compile(r"\d+|0x[0-9a-f]+")
 _FIELDS: Final = {"packet": "o_skb", "classid": "t_classid", "delay": "t_delay"}
 _CONTEXT: Final = re.compile(r"\bo_c\.(packet|classid|delay)\b")
 _HAND_OVER: Final = re.compile(r"\bo_c\.hand_over\((\w+)\)")
+_STORED: Final = re.compile(r"g_c\.store\(0, 8, (\w+)\)")  # by its address: one of several packets
 ADDRESS: Final = re.compile(r"\b[bgdko]_c\b")  # the context and its address
 
 
@@ -58,7 +60,7 @@ def needs_context(body: ProgramBody) -> bool:
     """Return whether a program uses its context other than by loads and stores of its fields."""
     texts = [text for block in body.code.values()
              for text in (*(line.text for line in block.lines if line.writes != "o_c"), block.condition)]
-    return any(ADDRESS.search(_HAND_OVER.sub("", _CONTEXT.sub("", text))) for text in texts)
+    return any(ADDRESS.search(_HAND_OVER.sub("", _STORED.sub("", _CONTEXT.sub("", text)))) for text in texts)
 
 
 class Blocks:
@@ -122,6 +124,8 @@ class Blocks:
 
 class Glue(Blocks):
     """Blocks around the blocks of a program of the RFC's qdisc."""
+
+    ordinal = "ids"  # see `FusedRun`
 
     def prepare(self, views: Views, holder: Holder, handle: int, constant_size: bool, throttles: bool, pooled: bool,
                 fields: dict[str, int], steps: tuple[Steps, ...]) -> None:
@@ -194,7 +198,8 @@ class Glue(Blocks):
         count = "VIEW.overlimits += 1"
         armed = self.block([count], succs=(self.end,))
         arms = self.block([count, "armed = now + t_delay",
-                           f"mark = rang = mark + 1 if mark > ids << {EPOCH} else (ids << {EPOCH}) + 2"],
+                           f"mark = rang = mark + 1 if mark > {self.ordinal} << {EPOCH} else "
+                           f"({self.ordinal} << {EPOCH}) + 2"],
                           succs=(self.end,))
         another = self.choose(f"(armed == {NEVER} and now + t_delay < {NEVER})", arms, asked)
         return self.choose("o_skb is None", self.choose("(armed == now + t_delay)", armed, another), asked)
@@ -259,6 +264,10 @@ def _of_context(block: BlockCode) -> BlockCode:
     for line in block.lines:
         if line.writes == "o_c" or (line.pure and ADDRESS.fullmatch(line.writes)):
             continue
+        stored = _STORED.fullmatch(line.text)
+        if stored is not None:
+            lines += _handed_over(stored[1], line.pc)
+            continue
         text = _variables(line.text)
         name, equals, value = text.partition(" = ")
         if not line.writes and equals and name in _FIELDS.values():  # a store to the context
@@ -272,6 +281,15 @@ def _of_context(block: BlockCode) -> BlockCode:
     result = block.result if block.result is None else _variables(block.result)
     return block._replace(lines=lines, condition=condition, reads=reads_of(condition) | reads_of(result or ""),
                           result=result)
+
+
+def _handed_over(address: str, pc: int) -> list[Stmt]:
+    """Return what `emit_objects.store_packet` makes of a store, for a packet of which only the address is known."""
+    found = "o_stored"
+    return [effect_to(found, f"{PACKET_AT}({address})", pc),
+            effect(f"if {found} is not None and not {found}.refs & {COUNT:#x}: HAND_OVER({found})", pc),
+            effect(f"if {found} is not None: {found}.refs += {CTX_UNIT - PROGRAM_UNIT:#x}; REFS.held -= 1", pc),
+            assign("o_skb", found, pc)]
 
 
 def _variables(text: str) -> str:

@@ -8,7 +8,7 @@ their number then (`MapBytes`).
 from __future__ import annotations
 
 import ast
-from bisect import insort
+from bisect import bisect_left, insort
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.engine.translate.statements import Stmt, effect
@@ -21,7 +21,7 @@ from ebpfvm.sched.fused.parsed import name_of
 from ebpfvm.sched.fused.path_facts import PROGRAM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sized
 
     from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.maps.array import ArrayMap
@@ -44,6 +44,7 @@ class MapCode(NamedTuple):
         packets: which of a value's items are packets.
         spare, make: a list of values to use again, and how to make one.
         drop_first: what moves the head.
+        cells: what makes the items of a value of its bytes; "" for maps that are not named.
     """
 
     map: str
@@ -57,6 +58,7 @@ class MapCode(NamedTuple):
     spare: str
     make: str
     drop_first: tuple[str, ...]
+    cells: str = ""
 
 
 class MapBytes:
@@ -68,25 +70,35 @@ class MapBytes:
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel, self._memory = kernel, kernel.memory
-        self._maps: list[Rbtree] = []
+        self._maps: list[tuple[Sized, int]] = []  # elements of a map, and what each counts
+        self._known = -1  # number of all maps
+        self._most = 0  # what the elements may count that there may ever be; it only falls
         self._counted = 0
-
-    def _total(self) -> int:
-        return sum([len(bpf_map.elems) * bpf_map.element_bytes for bpf_map in self._maps])
 
     def save(self) -> None:
         """Let the memory know of the elements that came and went."""
-        total = self._total()
-        self._memory.map_bytes += total - self._counted
-        self._counted = total
+        total = 0
+        for elems, size in self._maps:
+            total += len(elems) * size
+        if total != self._counted:
+            self._memory.map_bytes += total - self._counted
+            self._counted = total
 
     def load(self) -> bool:
         """Count elements from now on; return whether the limit allows all that there may ever be."""
-        kernel = self._kernel
-        self._maps = [found for found in kernel.maps.values() if isinstance(found, Rbtree) and found.shape is not None]
-        self._counted = self._total()
-        most = sum([found.plain_room * found.element_bytes for found in self._maps])
-        return self._memory.map_bytes - self._counted + most <= kernel.limits.map_memory
+        if len(self._kernel.maps) != self._known:
+            self._look()
+        total = 0
+        for elems, size in self._maps:
+            total += len(elems) * size
+        self._counted = total
+        return self._memory.map_bytes - total + self._most <= self._kernel.limits.map_memory
+
+    def _look(self) -> None:
+        maps = self._kernel.maps
+        found = [each for each in maps.values() if isinstance(each, Rbtree) and each.shape is not None]
+        self._maps = [(each.elems, each.element_bytes) for each in found]
+        self._known, self._most = len(maps), sum([each.plain_room * each.element_bytes for each in found])
 
     def retire(self, size: int) -> None:
         """Record that an element of `size` bytes has been deleted, which counts until the program has ended."""
@@ -170,9 +182,10 @@ class Views:
         self.named[number] = owner
         keys, head = f"K{number}", f"H{number}"
         self.names |= {f"M{number}": owner, f"E{number}": owner.elems, f"SPARE{number}": owner.spare,
-                       f"MADE{number}": owner.made}
+                       f"MADE{number}": owner.made, f"CELLS{number}": owner.shape.without_packets}
         return MapCode(f"M{number}", f"E{number}", keys, head, f"R{number}", "", owner.element_bytes,
-                       owner.shape.packets, f"SPARE{number}", f"MADE{number}()", _drop_first(keys, head))
+                       owner.shape.packets, f"SPARE{number}", f"MADE{number}()", _drop_first(keys, head),
+                       f"CELLS{number}")
 
     def called(self, line: Stmt, facts: PathFacts) -> tuple[Stmt, ...]:
         """Return a call of what may look at everything, or change maps; `facts` are those before it."""
@@ -213,4 +226,4 @@ def _drop_first(keys: str, head: str) -> tuple[str, ...]:
     return f"{head} += 1", f"if {head} > {_SPARE}: del {keys}[:{head}]; {head} = 0"
 
 
-NAMES: Final = {"insort": insort, "len": len}
+NAMES: Final = {"insort": insort, "bisect_left": bisect_left, "len": len}

@@ -51,7 +51,7 @@ class MapSteps:
             return self._inner(line, call, facts)
         if method not in METHODS:
             return None
-        if (method == "get" and not line.writes) or (method == "put" and not _is_inserted(call)):
+        if (method == "get" and not line.writes) or (method == "put" and not _is_inserted(call, found)):
             return None
         key, before = self._key(call.args[0], line, facts)
         if method == "get":
@@ -164,7 +164,6 @@ class MapSteps:
              ) -> Split:
         """Return an insertion of a key that is new."""
         values = call.args[1]
-        assert isinstance(values, ast.List)
         usual = facts.copy()
         lines = self._inserted(line, found, key, values, usual)
         facts.first.pop(found.map, None)
@@ -174,13 +173,16 @@ class MapSteps:
         slowly = self._slowly(line, key, call, facts)
         return Split(new, Branch(facts, slowly, cold=True), Branch(usual, lines), tuple(before))
 
-    def _inserted(self, line: Stmt, found: MapCode, key: str, values: ast.List, facts: PathFacts) -> tuple[Stmt, ...]:
+    def _inserted(self, line: Stmt, found: MapCode, key: str, values: ast.expr, facts: PathFacts) -> tuple[Stmt, ...]:
         """Return the insertion of a key that is new."""
         value, pc = f"g_{line.pc}p", line.pc
         for name in (value, line.writes):
             facts.forget(name)
         lines = [effect_to(value, f"{found.spare}.pop() if {found.spare} else {found.make}", pc)]
-        for number, cell in enumerate(values.elts):
+        if not isinstance(values, ast.List):
+            lines.append(effect(f"{value}[:] = {found.cells}({unparsed(values)})", pc))
+            facts.cells.update({(value, number): "None" for number in found.packets})
+        for number, cell in enumerate(values.elts if isinstance(values, ast.List) else ()):
             if not is_none(cell):
                 lines.append(effect(f"{value}[{number}] = {unparsed(cell)}", pc))
             facts.cells[value, number] = "None" if is_none(cell) else name_of(cell)
@@ -199,29 +201,37 @@ class MapSteps:
 
     def _remove(self, line: Stmt, found: MapCode, key: str, call: ast.Call, facts: PathFacts, before: list[Stmt]
                 ) -> Split:
-        """Return the removal of the first element, if that holds no packet."""
+        """Return the removal of an element that exists and holds no packet."""
         value = f"g_{line.pc}r"
         facts.forget(value)
         first, known = facts.first.get(found.map) == key, facts.found.get((found.map, key), "")
-        tests = [] if first else [f"{found.head} < len({found.keys}) and {found.keys}[{found.head}] == {key}"]
+        if not known and not first:
+            before.append(effect_to(value, f"{found.elems}.get({key})", line.pc))
+        element = known or (f"{found.elems}[{key}]" if first else value)
+        tests = [f"{found.head} < len({found.keys})"] if not first else []
+        tests += [f"{element} is not None"] if not first and facts.is_null(element) is not False else []
         tests += [found.plain] if found.plain else []
         cells = [number for number in found.packets if not known or facts.cells.get((known, number)) != "None"]
-        tests += [f"{known or f'{found.elems}[{key}]'}[{number}] is None" for number in cells]
-        tests.append(f"not {known or f'{found.elems}[{key}]'}.id")  # nobody has its address
+        tests += [f"{element}[{number}] is None" for number in cells]
+        tests.append(f"not {element}.id")  # nobody has its address
         usual = facts.copy()
-        lines = self._removed(line, found, key, value, usual)
+        lines = self._removed(line, found, key, value, usual, first)
         slowly = self._slowly(line, key, call, facts)
         return Split(" and ".join(tests), Branch(facts, slowly, cold=True), Branch(usual, lines), tuple(before))
 
     @staticmethod
-    def _removed(line: Stmt, found: MapCode, key: str, value: str, facts: PathFacts) -> tuple[Stmt, ...]:
-        pc = line.pc
+    def _removed(line: Stmt, found: MapCode, key: str, value: str, facts: PathFacts, first: bool) -> tuple[Stmt, ...]:
+        pc, dropped = line.pc, found.drop_first
         known = facts.found.pop((found.map, key), value)
         facts.first.pop(found.map, None)
         take = effect_to(value, f"{found.elems}.pop({key})", pc) if known == value else effect(
             f"del {found.elems}[{key}]", pc)
         facts.gone[known] = found.spare, found.size
-        lines = [take, *(effect(text, pc) for text in found.drop_first)]
+        if not first:
+            dropped = (f"if {found.keys}[{found.head}] != {key}: "
+                       f"del {found.keys}[bisect_left({found.keys}, {key}, {found.head})]",
+                       f"else: {'; '.join(dropped[:1])}", *dropped[1:])
+        lines = [take, *(effect(text, pc) for text in dropped)]
         if line.writes:
             facts.forget(line.writes)
             facts.const[line.writes] = 0
@@ -237,9 +247,10 @@ class MapSteps:
         return self.views.called(effect_to(line.writes, text, line.pc, f" & {U64_MAX:#x}"), facts)
 
 
-def _is_inserted(call: ast.Call) -> bool:
-    """Return whether a call of `put` inserts a value that consists of variables."""
+def _is_inserted(call: ast.Call, found: MapCode) -> bool:
+    """Return whether a call of `put` inserts a value that consists of variables, or of bytes."""
     if len(call.args) != 3:
         return False
     values, flags = call.args[1:]
-    return isinstance(values, ast.List) and isinstance(flags, ast.Constant) and flags.value in (0, 1)
+    of_bytes = isinstance(values, ast.Call) and name_of(values.func) == "bytes" and bool(found.cells)
+    return (isinstance(values, ast.List) or of_bytes) and isinstance(flags, ast.Constant) and flags.value in (0, 1)

@@ -33,6 +33,7 @@ class PathFacts(NamedTuple):
         refs: references to the packet that a variable has.
         late: the packets whose references are known, but not stored yet.
         same: variables that are copies of others.
+        addresses: variable with an address -> the variable with the packet at it, or with None.
         parts: variables that are the upper bits of others (shift, -1), or the lower ones (0, mask).
         keys: the text of a key that is computed from variables alone, with those -> variable with that key.
         found: (map, key) -> variable with that element's value, or with None.
@@ -48,6 +49,7 @@ class PathFacts(NamedTuple):
     refs: dict[str, References]
     late: dict[str, bool]
     same: dict[str, str]
+    addresses: dict[str, str]
     parts: dict[str, tuple[str, int, int]]
     keys: dict[tuple[str, ...], str]
     found: dict[tuple[str, str], str]

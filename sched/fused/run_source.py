@@ -12,17 +12,19 @@ from ebpfvm.engine.translate.program_body import GET, PUT
 from ebpfvm.engine.translate.source import add_constants, commented
 from ebpfvm.kernel.refs import CTX_HOLDER
 from ebpfvm.sched.account import DROPPED, SENT
-from ebpfvm.sched.fused import map_code
+from ebpfvm.sched.fused import map_code, sender_lines
 from ebpfvm.sched.fused.arrivals import EPOCH
 from ebpfvm.sched.fused.budget_places import budget_places
 from ebpfvm.sched.fused.falling import falling
 from ebpfvm.sched.fused.flow_steps import FlowSteps, hashed
-from ebpfvm.sched.fused.fused_run import IDLE, NEVER, STATE, LineOrigin, SendingTimes
+from ebpfvm.sched.fused.fused_run import IDLE, NEVER, LineOrigin, SendingTimes
 from ebpfvm.sched.fused.fused_steps import LOAD, SAVE
 from ebpfvm.sched.fused.global_variables import Globals
 from ebpfvm.sched.fused.glue import OUTSIDE, Glue
 from ebpfvm.sched.fused.map_code import Views
+from ebpfvm.sched.fused.reference_steps import PACKET_AT
 from ebpfvm.sched.fused.renamed import Renamed, texts_of, with_texts
+from ebpfvm.sched.fused.sender_run import SenderRun
 from ebpfvm.sched.fused.untouched import untouched
 from ebpfvm.sched.fused.wrapping import wrapping
 from ebpfvm.sched.simulation import BOOT_NS, PROGRESS_EVERY
@@ -42,13 +44,15 @@ HOOKS: Final = "enqueue", "dequeue"
 
 Line = tuple[str, LineOrigin | None]
 
-_STATE: Final = ", ".join(STATE)
 _KEEP: Final = "STATE_KEEP"  # what `SAVE` does
 _WRITE: Final = "STATE_WRITE"  # what `PUT` does besides
 _WORD: Final = re.compile("|".join((PUT, GET, SAVE, LOAD, _KEEP, _WRITE)))
 
 
 _ROOM: Final = "if len(REFS.born) > REFS.room: REFS.live()"
+_COUNTED: Final = ("if flow.delays is NONE: S.watch_flow(flow)", "o_skb.flow = flow", "o_skb.len = size",
+                   "in_bytes += size", "flow.in_packets += 1", "more = size - flow.source.size",
+                   "if more: flow.in_more += more")
 _LABELLED: Final = ("if data is not last_data:", "    last_data = data", "    flow, protocol, usual = LABEL(data)",
                     "o_skb._bytes = data", "o_skb.protocol = protocol",
                     "o_skb.priority = usual if priority is None else priority")
@@ -77,6 +81,8 @@ class RunSource:
     def __init__(self, run: FusedRun, programs: tuple[TranslatedRun, TranslatedRun],
                  bodies: tuple[ProgramBody, ProgramBody], packet: type[Packet]) -> None:
         self.run = run
+        self.senders = run if isinstance(run, SenderRun) else None
+        self._state = ", ".join(run.state)
         self.programs = programs
         self.spec = run.spec
         self.holder = run.kernel.refs.holder(run.qdisc.holder)
@@ -124,8 +130,9 @@ class RunSource:
             found |= {f"BUDGET{suffix}": program.budget, f"LEAVE{suffix}": program.leave}
         return {**found, **self.programs[0].runtime(), "OWN": self.holder.unit, "HOLDER": run.qdisc.holder,
                 "MEMORY": run.kernel.memory, "REFS": refs, "KERNEL": run.kernel, "DROPPED": DROPPED, "SENT": SENT,
-                "HAND_OVER": hand_over, "REPEAT": repeat, "Packet": packet, "new": object.__new__,
-                "HASHED": hashed, "NONE": (), "BYTES": map_code.MapBytes(run.kernel), **map_code.NAMES}
+                "HAND_OVER": hand_over, PACKET_AT: run.kernel.memory.owner, "REPEAT": repeat, "Packet": packet,
+                "new": object.__new__, "HASHED": hashed, "NONE": (), "BYTES": map_code.MapBytes(run.kernel),
+                **map_code.NAMES}
 
     # ---- the function -----------------------------------------------------------------------------------------------
 
@@ -133,6 +140,8 @@ class RunSource:
         run = self.run
         self._text(0, "def run(S):")
         head = ["head = S.only.head"] if run.only is not None else []
+        if self.senders is not None:
+            head.append("source = what = current = None")
         self._text(1, "LENT = RETIRED = False", "turn = 0", *head, f"{GET}", "born = REFS.born.append", "try:")
         if run.in_step is not None:
             self._text(2, "for t, row in S.in_step.rounds():", *([f"    {_ROOM}"] if self._rows else []),
@@ -143,6 +152,10 @@ class RunSource:
             self._text(2, "last_data = None", "for head in S.only.heads():", "    t, size, data, priority = head",
                        f"    t += {BOOT_NS}", *late)
             self.names["LABEL"] = run.simulation.flows.label
+            indent = 3
+        elif self.senders is not None:
+            self._text(2, *sender_lines.next_of(self.senders))
+            self.names |= sender_lines.names_of(self.senders)
             indent = 3
         else:
             self._text(2, "ARR = S.pending", "while True:", "    t, number, source = ARR[0] if ARR else LAST",
@@ -177,6 +190,8 @@ class RunSource:
         if self.run.watchdog is not None:
             self._text(indent, "if turn:", "    turn = 0", "    if sending is None:", f"        {PUT}",
                        "        S.fruitless()", f"        {GET}", "    else: WATCHDOG.idle = 0")
+        if self.senders is not None:  # what comes next may have changed
+            self._text(indent, "break")
 
     def _progress(self, indent: str) -> list[str]:
         """Return the lines that tell how many packets have arrived."""
@@ -191,7 +206,8 @@ class RunSource:
         run = self.run
         self.names |= {"WATCHDOG": run.watchdog, "VIEW": run.qdisc.kernel_view}
         self._text(indent, "elif armed < t and armed < free_at or turn == 3:",
-                   f"    if t == {run.until} and free_at == {IDLE} and S.ends(ids - sent - dropped): {PUT}; return",
+                   f"    if t == {run.until} and free_at == {IDLE}{self._idle} and S.ends(ids - sent - dropped): "
+                   f"{PUT}; return",
                    "    now = armed", f"    armed = {NEVER}", "    woken += 1",
                    "    if sending is not None:", "        turn = 0", f"        {PUT}", "        S.fruitless()",
                    f"        {GET}", "        continue", "    turn = 3")
@@ -208,8 +224,14 @@ class RunSource:
     def _other(self, indent: int) -> None:
         """Write what happens before the next arrival if an event is due that is not in the function."""
         self._text(indent, f"turn = {self._first()}", "if turn: continue",
-                   f"if free_at == {IDLE} and t == {self.run.until}: {PUT}; return",
-                   f"{PUT}", "if not S.other(): return", f"{GET}", "continue")
+                   f"if free_at == {IDLE} and t == {self.run.until}{self._idle}: {PUT}; return",
+                   f"{PUT}", "if not S.other(): return", f"{GET}",
+                   "continue" if self.senders is None else "break")  # what comes next may have changed
+
+    @property
+    def _idle(self) -> str:
+        """The condition that nothing goes on, in a state in which that follows if there are no senders that react."""
+        return "" if self.senders is None else " and not S.goes_on()"
 
     def _tie(self, indent: int) -> None:
         """Write which of several events at the same time is next."""
@@ -228,6 +250,8 @@ class RunSource:
                    *([] if self.pooled else departs), f"o_skb.flow.delays.append(now + {delay} - o_skb.arrival)")
         if self.spec is None:
             self._text(indent, "more = o_skb.len - o_skb.flow.source.size", "if more: o_skb.flow.out_more += more")
+        if self.senders is not None:
+            self._text(indent, *sender_lines.departure_of(self.senders))
         if run.device.sink.writer is not None:
             self.names |= {"WRITE": run.device.sink.writer.write, "ZERO": run.device.sink.epoch}
             self._text(indent, "WRITE(now + ZERO, o_skb.len, o_skb.payload())")
@@ -255,11 +279,15 @@ class RunSource:
         else:
             self.names["TIMES"] = SendingTimes(link)
             lines += ["free_at, more = TIMES[o_skb.len]", "free_at += now", "rest += more", *carry]
-        return [*lines, "sending = o_skb", "begun = ids", "after = mark"]
+        return [*lines, "sending = o_skb", f"begun = {self.run.ordinal}", "after = mark"]
 
     def _arrival(self, indent: int) -> None:
         """Write how a packet arrives, and the enqueue program."""
         run = self.run
+        if self.senders is not None:
+            self._text(indent, *sender_lines.arrival_of(self.senders, self.clock, self._born()), *_COUNTED)
+            self._entering(indent)
+            return
         if run.in_step is not None:
             self._text(indent, "if flow is None:",
                        f"    if t == {run.until}: {PUT}; return",
@@ -274,9 +302,12 @@ class RunSource:
         else:
             self._text(indent, *_LABELLED if run.only is not None else (
                 "o_skb._bytes, size, flow, o_skb.protocol, o_skb.priority = source.arrive(ids)",))
-            self._text(indent, "if flow.delays is NONE: S.watch_flow(flow)", "o_skb.flow = flow", "o_skb.len = size",
-                       "in_bytes += size", "flow.in_packets += 1", "more = size - flow.source.size",
-                       "if more: flow.in_more += more")
+            self._text(indent, *_COUNTED)
+        self._entering(indent)
+
+    def _entering(self, indent: int) -> None:
+        """Write how a packet gets its first reference, and the enqueue program."""
+        run = self.run
         self._text(indent, "o_skb.serial = REFS.serial = REFS.serial + 1", f"o_skb.refs = {self.arrives[1]}")
         if run.account.log is not None:
             self.names["LOG"] = run.account.log
@@ -315,6 +346,7 @@ class RunSource:
         self.names[f"LOOK{'ed'[which]}"] = views.look
         self._views.append(views)
         found = Glue(body, "ed"[which], self.programs[which].budget)
+        found.ordinal = self.run.ordinal
         found.prepare(views, self.holder, self.run.qdisc.handle, self.spec is not None,
                       self.run.watchdog is not None, self.pooled, fields, steps)
         return found
@@ -341,10 +373,10 @@ class RunSource:
         saved, loaded = self._maps()
         kept, again = "".join(part.saved for part in self.kept), "".join(part.loaded for part in self.kept)
         rest = "; S.only.head = head" if self.run.only is not None else ""
-        write = f"{kept}{self.globals.saved}S.put(({_STATE})){rest}"
+        write = f"{kept}{self.globals.saved}S.put(({self._state})){rest}"
         look = "".join(f"; LOOK{which}()" for which, views in zip("ed", self._views, strict=False) if views.inner)
         pool = "; POOL = S.pool" if self.pooled else ""
-        read = f"{_STATE} = S.get(){self.globals.loaded}{again}; heap = S.heap{pool}{look}"
+        read = f"{self._state} = S.get(){self.globals.loaded}{again}; heap = S.heap{pool}{look}"
         words = {PUT: "; ".join(filter(None, (saved, write))), GET: "; ".join(filter(None, (read, loaded))),
                  SAVE: f"LENT = True; {saved}", LOAD: f"{loaded}; LENT = False", _KEEP: saved or "pass", _WRITE: write}
         add_constants(self.run.kernel.memory, "\n".join([self.code, *words.values()]), self.names)

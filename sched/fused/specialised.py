@@ -26,7 +26,7 @@ from ebpfvm.sched.fused.parsed import (
     with_names,
 )
 from ebpfvm.sched.fused.path_facts import PathFacts, is_variable
-from ebpfvm.sched.fused.reference_steps import ReferenceSteps
+from ebpfvm.sched.fused.reference_steps import AddressSteps, ReferenceSteps
 
 if TYPE_CHECKING:
     from ebpfvm.engine.translate.flow_graph import FlowGraph
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 _COPY: Final = 1 << 48  # copied blocks have numbers above all others
 BODY: Final = 1 << 47  # what was the header of a loop
 _MOST: Final = 4  # copies for each block, on average
-_MORE: Final = 80  # most copies besides the first of each
+_MORE: Final = 160  # most copies besides the first of each
 QUIESCE: Final = "QUIESCE"  # a line: a program has ended, so what it deleted is freed
-_PURE: Final = {"from_bytes", "len", "REPEAT"}
+_PURE: Final = {"from_bytes", "bytes", "len", "REPEAT", "ENTER"}
 _GIVEN: Final = ("t_classid", "t_delay")  # are only used where something unusual happens, and known there too
 _REGION: Final = {"load", "store", "read", "write"}
 _MEMORY: Final = {"RELEASE", "LOAD", "LOAD_PROBE", "STORE", "READ"}
@@ -66,7 +66,7 @@ class Specialiser:
         self.code = with_bodies(code, self.headers)
         self.constants = {name: f"{value:#x}" for name, value in constants.items()}
         self.views = views
-        self.steps: tuple[Steps, ...] = *more, ReferenceSteps(), MapSteps(views)
+        self.steps: tuple[Steps, ...] = *more, AddressSteps(), ReferenceSteps(), MapSteps(views)
         self.live = live_at(code, graph)
         self.live |= {start + BODY: self.live[start] for start in self.headers}
         self.most = min(_MOST * len(code), len(code) + _MORE)
@@ -112,6 +112,7 @@ class Specialiser:
             live = set(block.reads).union(*(self.live[after] for after in block.succs))
             for line in reversed(block.lines[index:]):
                 live = live - {line.writes, *line.also} | line.reads
+        live |= {facts.addresses[name] for name in live & facts.addresses.keys()}
         live |= {facts.parts[name][0] for name in live & facts.parts.keys()}
         live |= {facts.root(name) for name in live}
         live |= {name for (bpf_map, key), name in facts.found.items() if {bpf_map, key} & live or not is_variable(key)}
@@ -234,6 +235,8 @@ class Specialiser:
         if name == "next" and name_of(call.args[0]) == "ticks":
             return True
         if name in _PURE or unparsed(call.func).startswith(("S.", "POOL.")) or _is_bare(call):
+            return True
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "to_bytes":
             return True
         return isinstance(getattr(self.views.names.get(name), "__self__", None), dict)
 

@@ -117,6 +117,7 @@ class Cubic(Reno):
     name = "cubic"
     beta = 0.7
     c = 0.4  # segments per second cubed
+    friendly = 3 * (1 - beta) / (1 + beta)  # segments per round trip by which W_est grows up to W_max
 
     def __init__(self) -> None:
         super().__init__()
@@ -128,29 +129,29 @@ class Cubic(Reno):
 
     def seen(self, ack: Ack) -> None:
         """Keep the smallest round-trip time."""
-        self._least_rtt = min(self._least_rtt or ack.rtt, ack.rtt)
+        rtt = ack.rtt
+        if not self._least_rtt or rtt < self._least_rtt:
+            self._least_rtt = rtt
 
     def avoid(self, ack: Ack) -> None:
         """Grow towards where the cubic function will be after a round trip, or as Reno does, if that is more."""
         if self._epoch < 0:
             self._begin(ack.now)
-        time = (ack.now - self._epoch) / NSEC_PER_SEC
-        alpha = 1.0 if self._estimate >= self._maximum else 3 * (1 - self.beta) / (1 + self.beta)
-        self._estimate += alpha / self.cwnd
-        if self._curve(time) < self._estimate:
-            self.cwnd = max(self.cwnd, self._estimate)
+        time, cwnd, most, k = (ack.now - self._epoch) / NSEC_PER_SEC, self.cwnd, self._maximum, self._k
+        self._estimate = estimate = self._estimate + (1.0 if self._estimate >= most else self.friendly) / cwnd
+        if self.c * (time - k) ** 3 + most < estimate:
+            if estimate > cwnd:
+                self.cwnd = estimate
             return
-        target = min(max(self._curve(time + self._least_rtt / NSEC_PER_SEC), self.cwnd), 1.5 * self.cwnd)
-        self.cwnd += (target - self.cwnd) / self.cwnd
+        target = self.c * (time + self._least_rtt / NSEC_PER_SEC - k) ** 3 + most
+        if target > cwnd:
+            self.cwnd = cwnd + ((target if target < 1.5 * cwnd else 1.5 * cwnd) - cwnd) / cwnd
 
     def _begin(self, now: int) -> None:
         self._epoch = now
         self._maximum = max(self._maximum, self.cwnd)
         self._k = ((self._maximum - self.cwnd) / self.c) ** (1 / 3)
         self._estimate = self.cwnd
-
-    def _curve(self, seconds: float) -> float:
-        return self.c * (seconds - self._k) ** 3 + self._maximum
 
     def lost(self, now: int) -> None:
         """Keep the window, a little less if it did not reach the last one (fast convergence)."""

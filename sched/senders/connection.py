@@ -11,6 +11,7 @@ Not modelled: the handshake, delayed acknowledgments, the receiver's window, tai
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -25,14 +26,13 @@ from ebpfvm.sched.traffic import DESTINATION, FIRST_PORT, Frames, group_source
 from ebpfvm.sched.units import NSEC_PER_SEC
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ebpfvm.sched.course import Course
     from ebpfvm.sched.events import EventLoop
     from ebpfvm.sched.flows import Flow, FlowLabel
     from ebpfvm.sched.senders.congestion import Congestion
     from ebpfvm.sched.senders.tcp_flows import TcpSpec
 
+_new: Final[Callable[[type[Ack], tuple[int, ...]], Ack]] = tuple.__new__  # skips a function, for each packet
 _REORDERING: Final = 3  # transmissions
 _FIRST_RTO: Final = NSEC_PER_SEC
 _LEAST_RTO: Final = NSEC_PER_SEC // 5  # added to the smoothed round-trip time
@@ -52,6 +52,9 @@ class Road(Protocol):
 
     def serve(self, sender: Connection) -> None:
         """Let the packets that a sender may send now arrive at the device, one after the other."""
+
+    def wake(self, time: int, sender: Connection) -> None:
+        """Let `sender.woken` be called at `time` (ns)."""
 
     def acknowledge(self, data: bytes, receiver: Callable[[bytes, int], None]) -> None:
         """Let an acknowledgment arrive at the way back now; `receiver` gets it."""
@@ -147,14 +150,15 @@ class Connection:
 
     def pull(self, now: int) -> Told | None:
         """Return the segment that leaves now, and take it for sent; None if window, pacing or data allow none."""
-        flight, again, segment = self._flight, self._again, self._next
-        if not self._quota or len(flight) + 1 > max(self._law.cwnd, 1.0):
+        law, flight, again, segment = self._law, self._flight, self._again, self._next
+        most = law.cwnd if law.cwnd > 1.0 else 1.0
+        if not self._quota or len(flight) + 1 > most:
             return None
         if again:
             segment = next(iter(again))
         elif (self._end is not None and segment >= self._end) or now >= self._stop:
             return None
-        if self._law.pacing and not self._paced(now):
+        if law.pacing and not self._paced(now):
             return None
         if again:
             del again[segment]
@@ -168,8 +172,10 @@ class Connection:
         sequence = segment * self._size & U32_MAX
         flight[stamp] = segment, now, self._delivered, self._delivered_at or now, sequence
         self._order.append(stamp)
-        self._arm(now)
-        self.more = bool(self._quota) and len(flight) + 1 <= max(self._law.cwnd, 1.0)
+        self._deadline = now + self._rto
+        if not self._timer:
+            self._arm()
+        self.more = self._quota != 0 and len(flight) + 1 <= most
         return sequence, stamp, self.frames.marked
 
     def _paced(self, now: int) -> bool:
@@ -179,20 +185,23 @@ class Connection:
             return True
         if not self._waiting:
             self._waiting = True
-            self.road.loop.at(int(self._free_at) + 1, self._resume)
+            self.road.wake(int(self._free_at) + 1, self)
         return False
 
-    def _resume(self, _: Any) -> None:
-        self._waiting = False
+    def woken(self, _: Any = None) -> None:
+        """Send on, now that pacing allows the next segment."""
+        self.resume()
         self.road.serve(self)
+
+    def resume(self) -> None:
+        """Take it that pacing allows the next segment."""
+        self._waiting = False
 
     # ---- the timer ------------------------------------------------------------------------------------------------
 
-    def _arm(self, now: int) -> None:
-        self._deadline = now + self._rto
-        if not self._timer:
-            self._timer = True
-            self.road.loop.at_idle(self._deadline, self._expire)
+    def _arm(self) -> None:
+        self._timer = True
+        self.road.loop.at_idle(self._deadline, self._expire)
 
     def _expire(self, _: Any) -> None:
         """Take everything in flight for lost, unless there was progress since the timer was set."""
@@ -201,8 +210,7 @@ class Connection:
         if not self.waits():
             return
         if now < self._deadline:
-            self._timer = True
-            self.road.loop.at_idle(self._deadline, self._expire)
+            self._arm()
             return
         self._timeouts += 1
         lost = {sent[0] for sent in self._flight.values() if self._missing(sent[0])}
@@ -264,10 +272,10 @@ class Connection:
     def take_in(self, what: Told, now: int) -> None:
         """Take an acknowledgment in, which comes at `now` (ns)."""
         sequence, stamp, marked = what
-        flight, una = self._flight, self._una
-        in_flight = len(flight)
-        self._marks += marked
-        sent = flight.pop(stamp, None)
+        flight, una, order = self._flight, self._una, self._order
+        in_flight, sent = len(flight), flight.pop(stamp, None)
+        if marked:
+            self._marks += 1
         if sent is not None and sent[4] == sequence:
             segment = sent[0]
         else:
@@ -282,19 +290,26 @@ class Connection:
             return
         rtt = now - sent[1]
         self._measure(rtt)
-        self._arm(now)
-        order = self._order
-        lost = order[0] <= stamp - _REORDERING and self._find_lost(stamp) if order else False
-        self._react(Ack(now, rtt, marked, in_flight, sent[2], self._delivered, now - sent[3]), lost)
+        self._deadline = now + self._rto
+        if not self._timer:
+            self._arm()
+        lost = self._find_lost(stamp) if order and order[0] <= stamp - _REORDERING else False
+        ack = _new(Ack, (now, rtt, marked, in_flight, sent[2], self._delivered, now - sent[3]))
+        self._law.seen(ack)
+        if lost or marked or self._una < self._recover:
+            self._react(ack, lost)
+        else:
+            self._restarting = False
+            self._law.acked(ack)
         if self._quota >= 0:
             self._conserve(fresh, self._una > una and not lost)
 
     def _deliver(self, segment: int, now: int) -> None:
-        got = self._got
-        if self._again:
-            self._again.pop(segment, None)
         self._delivered += 1
         self._delivered_at = now
+        if self._again:
+            self._again.pop(segment, None)
+        got = self._got
         if segment != self._una:
             got.add(segment)
             return
@@ -321,20 +336,17 @@ class Connection:
         return lost
 
     def _react(self, ack: Ack, lost: bool) -> None:
+        """Let the law react to what was lost or marked, or to what arrives in a recovery."""
         law = self._law
-        law.seen(ack)
         if self._una < self._recover:
             if self._restarting and not lost:  # slow start (RFC 5681, section 3.1)
                 law.acked(ack)
             return
         self._restarting = False
-        if lost or ack.marked:
-            self._recover = self._next
-            law.lost(ack.now) if lost else law.marked(ack.now)
-            if lost and not law.pacing:
-                self._quota = self._prr_delivered = self._prr_out = 0
-        else:
-            law.acked(ack)
+        self._recover = self._next
+        law.lost(ack.now) if lost else law.marked(ack.now)
+        if lost and not law.pacing:
+            self._quota = self._prr_delivered = self._prr_out = 0
 
     def _conserve(self, fresh: bool, safe: bool) -> None:
         """Let as many segments leave in a recovery as arrive, one more if no loss shows (RFC 6937).

@@ -77,6 +77,13 @@ class TcpSpec(Traffic):
         """The number of packets that is known from the beginning."""
         return 0 if self.total is None else self.count * -(-self.total // (self.size - HEADERS))
 
+    def filling(self, rate: int, end: int | None) -> int:
+        """Return about how many segments go through the link while the connections have no end."""
+        if self.total is not None:
+            return 0
+        spent = (self.stop if end is None else min(end, self.stop)) - self.start
+        return max(0, spent) * rate // (8 * NSEC_PER_SEC * self.size)
+
     def add_to(self, simulation: Any, seed: int, group: int) -> None:
         """Add the connections to a simulation."""
         simulation.add_tcp(self, seed, group)
@@ -125,6 +132,7 @@ class Segments:
         template: a frame of the connection with a full segment.
 
     Attributes:
+        start: what all begin with, up to the sequence number.
         marked: whether its frames are marked CE from the beginning.
 
     >>> from ebpfvm.sched.traffic import Frames
@@ -134,10 +142,10 @@ class Segments:
     (100, (322, 3, False))
     """
 
-    __slots__ = ("_end", "_middle", "_rest", "_start", "_sum", "marked")
+    __slots__ = ("_end", "_middle", "_rest", "_sum", "marked", "start")
 
     def __init__(self, template: bytes) -> None:
-        self._start, self._middle, self._end = template[:38], template[42:50], template[62:]
+        self.start, self._middle, self._end = template[:38], template[42:50], template[62:]
         self._rest = template[52:54]
         old = template[38:42] + template[50:52] + template[54:62]
         # What the checksum field complements (RFC 1624): the sum of everything that stays.
@@ -148,7 +156,7 @@ class Segments:
     def frame(self, sequence: int, stamp: int) -> bytes:
         """Return the frame with a sequence number (modulo 2 ** 32) whose payload begins with `stamp`."""
         check = 0xFFFF - (self._sum + sequence + stamp) % 0xFFFF  # a number is as much as its halves, modulo 0xffff
-        return b"".join((self._start, sequence.to_bytes(4, "big"), self._middle, check.to_bytes(2, "big"), self._rest,
+        return b"".join((self.start, sequence.to_bytes(4, "big"), self._middle, check.to_bytes(2, "big"), self._rest,
                          stamp.to_bytes(STAMP, "big"), self._end))
 
     @staticmethod

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from typing import Final
 
-from tests.laws import fused_mainline, fused_programs, fused_scenarios, fused_styles
+from tests.laws import fused_mainline, fused_programs, fused_scenarios, fused_senders, fused_styles
 
 COUNT: Final = int(os.environ.get("EBPFVM_PROGRAMS", "25"))
 
@@ -36,6 +36,11 @@ def test_generated_programs() -> None:
 def test_random_scenarios_of_mainline() -> None:
     reasons = Counter(fused_mainline.check(number) for number in range(COUNT))
     assert reasons[""] > .5 * COUNT, reasons
+
+
+def test_random_scenarios_whose_senders_react() -> None:
+    reasons = Counter(fused_senders.check(number) for number in range(COUNT // 4))
+    assert reasons[""] > .7 * reasons.total(), reasons
 
 
 def test_qdiscs_of_many_styles() -> None:

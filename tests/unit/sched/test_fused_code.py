@@ -132,3 +132,21 @@ def test_the_flow_hash_is_computed_once_for_each_flow(source: RunSource, monkeyp
     simulate(load(SAMPLES / "wfq.o"), flows=["cbr:rate=4mbit,size=100b,n=3,packets=9"], rate="1mbit", engine="fused")
     assert len(hashed) == 3
     assert "flow.frame_hash or HASHED" in source.code
+
+
+def test_an_event_of_a_user_comes_after_a_departure_that_was_planned_before() -> None:
+    """Both are at the same time, and nothing has arrived since an event before both."""
+    seen: dict[str, list[int]] = {"translate": [], "fused": []}
+    for engine, sent in seen.items():
+        def prepare(scene: Scene, sent: list[int] = sent) -> None:
+            loop, account = scene.simulation.loop, scene.simulation.account
+
+            def plan(_: object) -> None:
+                loop.at(BOOT_NS + 9_000_000, lambda _: sent.append(account.sent))
+
+            loop.at(BOOT_NS + 7_500_000, str)
+            loop.at(BOOT_NS + 8_500_000, plan)
+
+        simulate(load(SAMPLES / "pfifo.o"), flows=["cbr:rate=80mbit,packets=20,n=2"], rate="8mbit", engine=engine,
+                 prepare=prepare)
+    assert seen["fused"] == seen["translate"] == [9]
