@@ -8,6 +8,7 @@ streams, and the delay is that of the others. The delay is the mean time that pa
 from __future__ import annotations
 
 import json
+from math import fsum
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errors import UsageError
@@ -40,10 +41,11 @@ def flent_data(run: RecordedRun) -> dict[str, Any]:
     series = {f"{_STREAM}::{number}": [_rate(columns[flow.flow].get(time), run.interval) for time in times]
               for number, flow in enumerate(streams, 1)}
     each = list(zip(*series.values(), strict=True))
-    measured = {f"{_STREAM} avg": [sum(values) / len(values) for values in each],
-                f"{_STREAM} sum": [sum(values) for values in each],
-                f"{_STREAM} fairness": [jain([round(value * 1000) for value in values]) for values in each],
-                _DELAY: [_wait([columns[flow.flow].get(time) for flow in others]) for time in times], **series}
+    measured: dict[str, list[Any]] = {
+        f"{_STREAM} avg": [fsum(values) / len(values) for values in each],
+        f"{_STREAM} sum": [fsum(values) for values in each],
+        f"{_STREAM} fairness": [jain([round(value * 1000) for value in values]) for values in each],
+        _DELAY: [_wait([columns[flow.flow].get(time) for flow in others]) for time in times], **series}
     names = {f"{_STREAM}::{number}": flow.name for number, flow in enumerate(streams, 1)}
     x_values = [time / NSEC_PER_SEC for time in times]
     raw = {name: [{"t": time, "val": value} for time, value in zip(x_values, measured[name], strict=True)
@@ -87,5 +89,6 @@ def flent_bytes(run: RecordedRun, compressed: bool) -> bytes:
     text = (json.dumps(flent_data(run), indent=2) + "\n").encode()
     if not compressed:
         return text
-    import gzip
-    return gzip.compress(text, mtime=0)
+    import zlib
+    made = zlib.compressobj(wbits=31)  # gzip's own header depends on the version of Python
+    return made.compress(text) + made.flush()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import pairwise
+from math import fsum
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.ints import S64_MAX
@@ -161,7 +162,7 @@ class Player:
         rates = self._spec.rates
         if self._held < self._spec.chunk:
             return rates[0]
-        mean = len(self._measured) / sum(1 / each for each in self._measured)
+        mean = len(self._measured) / fsum(1 / each for each in self._measured)
         return max((rate for rate in rates if rate <= _SAFE * mean), default=rates[0])
 
     def report(self) -> VideoReport:

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 from itertools import pairwise
+from math import fsum
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,7 @@ def test_flent_series_are_the_flows(recorded: tuple[Path, Result]) -> None:
     with RecordedRun(path) as run:
         data = flent_data(run)
         assert json.loads(gzip.decompress(flent_bytes(run, True))) == json.loads(flent_bytes(run, False)) == data
-        assert flent_bytes(run, True) == flent_bytes(run, True)
+        assert flent_bytes(run, True)[:10] == bytes.fromhex("1f8b0800000000000003")  # no time, nothing of Python's
     streams = {name: series for name, series in data["results"].items() if "::" in name}
     assert {len(series) for series in data["results"].values()} == {len(data["x_values"])}
     assert data["x_values"][:3] == [0.01, 0.02, 0.03] and data["x_values"][-1] >= result.duration / 1e9
@@ -60,7 +61,7 @@ def test_flent_series_are_the_flows(recorded: tuple[Path, Result]) -> None:
     for name, series in streams.items():
         flow = next(flow for flow in result.flows if flow.flow == data["metadata"]["SERIES_META"][name]["FLOW"])
         assert sum(series) * 1e6 * 0.01 / 8 == pytest.approx(flow.out_bytes)
-    assert data["results"]["TCP upload sum"] == [sum(each) for each in zip(*streams.values(), strict=True)]
+    assert data["results"]["TCP upload sum"] == [fsum(each) for each in zip(*streams.values(), strict=True)]
     [(taken, waited)] = rows(path, "SELECT sum(taken), sum(waited) FROM rates WHERE flow IN "
                                    "(SELECT flow FROM flows WHERE traffic LIKE 'cbr%')")
     delays = [value for value in data["results"]["Ping (ms) ICMP"] if value is not None]
