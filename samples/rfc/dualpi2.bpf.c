@@ -132,15 +132,20 @@ SEC("sch_bpf/dequeue")
 int dualpi2_dequeue(struct sch_bpf_ctx *ctx)
 {
 	__u64 now = bpf_ktime_get_ns();
-	struct fifo_slot *fast, *slow;
+	struct fifo_slot *fast, *slow, *slot;
+	struct fifo *fifo = &classic;
+	__u32 index = CLASSIC;
 
 	catch_up(now);
 	fast = fifo_slot(L4S, l4s.first);
 	slow = fifo_slot(CLASSIC, classic.first);
 	/* The one that has waited longer, if those of L4S had waited for time_shift already. */
-	if (fast && (!slow || fast->at <= slow->at + time_shift * 1000))
-		return fifo_send(ctx, &l4s, L4S, fast);
-	return slow ? fifo_send(ctx, &classic, CLASSIC, slow) : SCH_BPF_DROP;
+	if (fast && (!slow || fast->at <= slow->at + time_shift * 1000)) {
+		fifo = &l4s;
+		index = L4S;
+	}
+	slot = fifo_slot(index, fifo->first);
+	return slot ? fifo_send(ctx, fifo, index, slot) : SCH_BPF_DROP;
 }
 
 LICENSE("Dual MIT/GPL");

@@ -9,20 +9,28 @@ fusing the programs, and not verifying them. "-" stands for a run that cannot be
 from __future__ import annotations
 
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, Final
 
 from ebpfvm.api import simulate
+from ebpfvm.sched.tc.script import ScriptFile
 
 SAMPLES: Final = Path(__file__).parents[2] / "samples"
 ENGINES: Final = {"interp": 300, "translate": 3000, "fused": 6000}
 """Engines, and how many packets each gets."""
 
-BUILT_IN: Final = {"tbf": "tbf rate 2mbit burst 10k limit 150k", "red": "red limit 150k avpkt 1000 min 5k max 15k",
-                   "netem": "netem delay 10ms limit 1000", "choke": "choke limit 100 avpkt 1000 bandwidth 10mbit"}
-KINDS: Final = {"bfifo", "choke", "codel", "fq", "fq_codel", "netem", "pfifo", "pie", "prio", "red", "sfq", "tbf"}
+BUILT_IN: Final = {
+    "fifo": "root pfifo", "tbf": "root tbf rate 2mbit burst 10k limit 150k",
+    "red": "root red limit 150k avpkt 1000 min 5k max 15k", "netem": "root netem delay 10ms limit 1000",
+    "choke": "root choke limit 100 avpkt 1000 bandwidth 10mbit", "drr": "root handle 1: drr",
+    **{kind: f"root {kind}" for kind in ("bfifo", "cake", "codel", "fq", "fq_codel", "pfifo", "pie", "prio", "sfq")}}
+"""What follows `tc qdisc add dev eth0` for the qdisc of the same name; drr gets a class for each flow."""
+
+CLASSES: Final = """\
+tc class add dev eth0 parent 1: classid 1:{number} drr quantum 1514
+tc filter add dev eth0 parent 1: protocol ip u32 match ip sport {port} 0xffff flowid 1:{number}
+"""
 
 
 def packets_per_second(packets: int, **options: Any) -> tuple[float, bool]:
@@ -39,10 +47,9 @@ def packets_per_second(packets: int, **options: Any) -> tuple[float, bool]:
 
 def built_in(kind: str) -> float:
     """Return the rate of a built-in qdisc."""
-    with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder) / "root.tc"
-        script.write_text(f"tc qdisc add dev eth0 root {BUILT_IN.get(kind, kind)}\n")
-        return packets_per_second(3000, tc=script)[0]
+    classes = "".join(CLASSES.format(number=n + 1, port=10_000 + n) for n in range(4)) if kind == "drr" else ""
+    script = ScriptFile(f"tc qdisc add dev eth0 {BUILT_IN[kind]}\n{classes}", "")
+    return packets_per_second(3000, tc=script)[0]
 
 
 def row(path: Path) -> str:
@@ -50,7 +57,7 @@ def row(path: Path) -> str:
     rates = [packets_per_second(packets, source=path, engine=engine) for engine, packets in ENGINES.items()]
     cells = [f"{rate:,.0f}" if engine != "fused" or fused else "-"
              for engine, (rate, fused) in zip(ENGINES, rates, strict=True)]
-    cells.append(f"{built_in(path.stem):,.0f}" if path.stem in KINDS else "")
+    cells.append(f"{built_in(path.stem):,.0f}" if path.stem in BUILT_IN else "")
     return f"| `{path.parent.name}/{path.stem}` | {' | '.join(cells)} |"
 
 
