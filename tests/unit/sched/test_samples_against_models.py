@@ -13,7 +13,7 @@ import pytest
 from ebpfvm.api import load, simulate
 from ebpfvm.loader.variables import set_variables
 from ebpfvm.sched.pcap import read_capture
-from tests.laws.models.bottleneck import Arrival, Model, Packet, Traffic, expected
+from tests.laws.models.bottleneck import Arrival, Model, Traffic, expected
 from tests.laws.models.one_queue import Fifo
 from tests.laws.models.ranked import Priority, Shaper
 
@@ -39,7 +39,7 @@ def read_packets() -> tuple[Arrival, ...]:
 
 def departures(model: Model, rate: int = OVERLOAD) -> list[int | None]:
     """When each packet's last bit leaves a link of `rate` bit/s; None for those that are dropped."""
-    return [departure for _, departure in expected(model, Traffic(rate, (read_packets(),)), [0])]
+    return [departure for _, departure in expected(lambda: model, Traffic(rate, (read_packets(),)), [0]).fates]
 
 
 CASES: list[tuple[str, type[Model], dict[str, int]]] = [
@@ -70,10 +70,6 @@ def test_order_drops_and_delays_agree_with_the_model(sample: str, model: type[Mo
 
 
 def test_greater_first_turns_the_order_round() -> None:
-    class Greater(Priority):
-        def rank(self, packet: Packet, now: int) -> int:
-            return -packet.priority
-
     found = set_variables(load(ROOT / "samples" / "rfc" / "pifo_prio.o"), {"greater_first": 1})
     result = simulate(found, pcap=CAPTURE, rate=OVERLOAD, record=True)
-    assert [record.departure for record in result.packets or ()] == departures(Greater(100))
+    assert [record.departure for record in result.packets or ()] == departures(Priority(100, greater_first=1))
