@@ -45,7 +45,7 @@ def arrival_of(run: SenderRun, clock: Iterable[str], born: Iterable[str]) -> lis
     return [f"if source is None or ids >= {run.cap}:", "    if what is AGAIN: WANTING.appendleft(source)",
             f"    {PUT}; return", "now = t", *clock, "if what is None:", "    epoch += 1",
             "    data, size, flow, protocol, priority = source.arrive(epoch)", "    source = None", "else:",
-            "    epoch += 2", f"    LOOP._number = epoch - 1 << {EPOCH}",
+            "    epoch += 2", f"    LOOP.latest = epoch - 1 << {EPOCH}",
             "    if what is not AGAIN:", "        POP(ACKS)", "        acked += 1",
             "        if what is WOKEN: source.resume()", "        else: source.take_in(what, t)",
             "    what = source.pull(t)", "    if LOOP._next is not None: LOOP.waiting()",
