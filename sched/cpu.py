@@ -164,10 +164,7 @@ class Cpu:
         self.refused += bool(self._run(self._enqueue))
 
     def _run(self, program: Runnable) -> int:
-        result = program(self._ctx) & U32_MAX
-        if self.kernel.memory.retired:
-            self.kernel.memory.quiesce()
-        return result
+        return program(self._ctx) & U32_MAX
 
     def _schedule(self) -> None:
         """Ask for a task until one is alive, and run it."""

@@ -88,7 +88,6 @@ class SchBpf(ClassfulQdisc):
     def __init__(self, dev: QdiscDevice, handle: int, enqueue: Runnable | None, dequeue: Runnable | None) -> None:
         super().__init__(dev, handle)
         self.account = dev.account
-        self._memory = dev.account.kernel.memory
         self._refs = dev.account.kernel.refs
         self._own = self._refs.holder(self.holder)
         self._left = 0  # what remains of the references of a queued packet; one object for all that are alike
@@ -125,8 +124,6 @@ class SchBpf(ClassfulQdisc):
             result = self._run_enqueue(ctx) & U32_MAX
         finally:
             free.append(ctx)  # nothing else runs before it is read for the last time below
-        if self._memory.retired:  # what the program deleted, which is no longer read
-            self._memory.quiesce()
         if self.dev.observer is not None:
             self.dev.observe("enqueue", skb, RETURN_NAMES.get(result, str(result)), ctx)
         if skb.hops != hops:
@@ -216,8 +213,6 @@ class SchBpf(ClassfulQdisc):
             result = self._run_dequeue(ctx) & U32_MAX
         finally:
             free.append(ctx)
-        if self._memory.retired:  # what the program deleted, which is no longer read
-            self._memory.quiesce()
         found: Any = ctx.packet  # the program has set it
         if found is not None and not isinstance(found, Packet):
             raise Fault("memory", f"{self._dequeue.prog.name} set ctx->skb to {found}, which never arrived")

@@ -358,6 +358,22 @@ def test_reset_stops_the_watchdog() -> None:
     assert len(calls) == 1
 
 
+def test_what_a_program_has_deleted_outlives_a_qdisc_that_runs_inside_of_it() -> None:
+    """A classifier may delete an element, send a copy to a device with this qdisc, and then read what it deleted."""
+    bench = Bench()
+    memory, deleted = bench.kernel.memory, bench.kernel.memory.add("map_value", bytearray(8))
+
+    def outer(ctx: Any) -> int:
+        bench.kernel.stack.push()
+        memory.retire(deleted)
+        assert bench.qdisc().dequeue() is None
+        assert deleted.alive
+        bench.kernel.stack.pop(0)
+        return 1
+
+    assert bench.run(packets(0), enqueue=outer).dropped == 1
+
+
 def test_packets_above_the_mtu_never_reach_the_qdisc() -> None:
     result = Bench(Link(8_000_000, mtu=500)).run(packets(0, size=518) + packets(1, size=519))
     assert (fates(result), result.too_big, result.truth.drops) == (["sent", "dropped"], 1, 0)
