@@ -147,7 +147,15 @@ class Rbtree(KeyedMap):
                 self.head = 0
         else:
             del keys[0]
-        self._drop_value(value)
+        if self.shape is None or value.id:
+            self._drop_value(value)
+            return 0
+        for number in self._packets:  # what `_drop_value` does if nobody has the value's address, without a call
+            if value[number] is not None:  # type: ignore[index]
+                self._release_kptrs(value)
+                break
+        self._memory.retired_bytes += self.element_bytes
+        value.alive = False
         return 0
 
     def _position(self, key: int) -> int:
