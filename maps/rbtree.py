@@ -64,12 +64,13 @@ class Rbtree(KeyedMap):
         spare: values to use again, for code that does what `put` and `remove` do (`ebpfvm.sched.fused`).
     """
 
-    head = 0
+    __slots__ = ("head", "plain_room", "ranks", "spare")
     key_order = "big"
 
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
         super().__init__(kernel, spec)
         self.ranks: list[int] | SortedList[int] = []
+        self.head = 0
         self.plain_room = min(self.room, _PLAIN) if self.shape is not None else 0
         self.spare: list[TypedValue] = []
 

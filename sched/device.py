@@ -65,7 +65,7 @@ class NetDevice:
         sending: the packet on the wire, None if the wire is idle.
     """
 
-    __slots__ = ("_clock", "_missed", "_several", "account", "dequeued", "hard_header_len", "ifindex",
+    __slots__ = ("_clock", "_missed", "_sent", "_several", "account", "dequeued", "hard_header_len", "ifindex",
                  "link", "loop", "name", "num_tx_queues", "observer", "qdisc", "room", "running", "sending",
                  "sink", "too_big", "tx_queue_len")
     qdisc: Qdisc
@@ -75,6 +75,7 @@ class NetDevice:
         self.loop = loop
         self.account = account
         self._clock = account.kernel
+        self._sent = self.sent  # bound once: CPython looks a method up slowly where it is not called
         self.link = link
         self.sink = sink
         self.hard_header_len = hard_header_len
@@ -130,7 +131,7 @@ class NetDevice:
             if self.account.recorder is not None:
                 self.account.recorder.taken(self, skb)
             self.sending = skb
-            self.loop.at(self.link.send(self._clock.clock, skb.len), self.sent, skb)
+            self.loop.at(self.link.send(self._clock.clock, skb.len), self._sent, skb)
 
     def _take(self, qdisc: Qdisc) -> Packet | None:
         """Return the next packet for one of several transmit queues."""

@@ -117,11 +117,11 @@ class SchBpf(ClassfulQdisc):
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Run the enqueue program on `skb` (sch_bpf_enqueue)."""
-        free, hops = self._enqueue_ctx, skb.hops
+        free, hops, run = self._enqueue_ctx, skb.hops, self._run_enqueue
         ctx = free.pop() if free else SchBpfCtx(self.account.kernel, self._layouts[0])
         ctx.packet, ctx.classid, ctx.delay = skb, self.handle, 0
         try:
-            result = self._run_enqueue(ctx) & U32_MAX
+            result = run(ctx) & U32_MAX  # CPython calls an attribute slowly, which might be a method
         finally:
             free.append(ctx)  # nothing else runs before it is read for the last time below
         if self.dev.observer is not None:
@@ -206,11 +206,11 @@ class SchBpf(ClassfulQdisc):
 
     def dequeue(self) -> Packet | None:
         """Run the dequeue program once (sch_bpf_dequeue)."""
-        free = self._dequeue_ctx
+        free, run = self._dequeue_ctx, self._run_dequeue
         ctx = free.pop() if free else SchBpfCtx(self.account.kernel, self._layouts[1])
         ctx.packet, ctx.classid, ctx.delay = None, self.handle, 0
         try:
-            result = self._run_dequeue(ctx) & U32_MAX
+            result = run(ctx) & U32_MAX
         finally:
             free.append(ctx)
         found: Any = ctx.packet  # the program has set it

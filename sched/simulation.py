@@ -140,6 +140,7 @@ class Simulation:
         kernel.devices[self.device.ifindex] = self.device
         self.progress: Callable[[int], None] | None = None
         self._receive: Callable[[Packet], object] = self.device.xmit
+        self._arrival = self._arrive_of  # bound once: CPython looks a method up slowly where it is not called
         self._feeds = 0  # sources that still have packets
         self.feeding = False
         self.fuse: Callable[[Simulation, int | None], str] | None = None
@@ -308,15 +309,15 @@ class Simulation:
         numbers[index] = loop.latest = loop.latest + 1
         for time, index in group.turns:
             group.index = index
-            loop.at_number(BOOT_NS + time, numbers[index], self._arrive_of, group)
+            loop.at_number(BOOT_NS + time, numbers[index], self._arrival, group)
             break
         else:
             self._feeds -= 1
         packet.dev = device
         if account.log is not None:
             account.log.append(packet)
-        number = packet.id
-        self._receive(packet)
+        number, receive = packet.id, self._receive
+        receive(packet)  # CPython calls an attribute slowly, which might be a method
         if not number & PROGRESS_EVERY and self.progress is not None:
             self.progress(number)
 

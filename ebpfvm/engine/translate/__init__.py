@@ -167,7 +167,8 @@ class TranslatedRun(Run):
         Raises:
             Fault: with the place; a reference that is still held at the end is a "leak".
         """
-        return self.entry(ctx)
+        enter = self.entry  # CPython calls an attribute slowly, which might be a method
+        return enter(ctx)
 
     def enter_slowly(self, ctx: Context) -> int:
         """Run the program as `Run` does: when there is no code yet, and for tail calls and calls of itself."""
