@@ -8,7 +8,7 @@ from ebpfvm.contract.args import Arg
 from ebpfvm.isa import codes as c
 from ebpfvm.verifier.explanation import wording
 from ebpfvm.verifier.explanation.lineage import Spot
-from ebpfvm.verifier.explanation.pointer_rules import way_to
+from ebpfvm.verifier.explanation.pointer_rules import lost, may_be_null, way_to
 from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import Reg
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.explanation.story import Story
 
 _CALL = c.BPF_JMP | c.BPF_CALL
+_EXIT = c.BPF_JMP | c.BPF_EXIT
 _MOST_BRANCHES = 4
 _REGIONS = {"lock": "the lock", "rcu": "the RCU read section", "preempt": "the region without preemption",
             "irq": "the region without interrupts"}
@@ -42,7 +43,8 @@ def leaked(story: Story, place: Spot | None) -> bool:
     if start < 0:
         story.tell(-1, "the program owns this argument from the start")
     else:
-        story.tell(start, f"{story.callee(start)} acquires {origin or 'a reference'}: {story.source(start)}")
+        what = "begins an iteration" if _iterates(story, start) else f"acquires {origin or 'a reference'}"
+        story.tell(start, f"{story.callee(start)} {what}: {story.source(start)}")
     if not _branches(story, start, ref.id):
         _dropped(story, start, ref.id, name)
     story.advice = _release_advice(story, start, name)
@@ -56,7 +58,16 @@ def _release_advice(story: Story, start: int, name: str) -> str:
         return "Submit or discard the dynptr on every path, also where the reservation failed."
     if helper is not None and helper.role == "kptr_xchg":
         return "Release what the exchange returned if it is not NULL: the program owns the old pointer."
+    if start >= 0 and _iterates(story, start):
+        end = story.callee(start).replace("_new()", "_destroy()")
+        return f"Call {end} on this path too, before it ends."
     return f"Release {name} or hand it over on this path too, before it ends."
+
+
+def _iterates(story: Story, at: int) -> bool:
+    insn = story.path.insn(at)
+    kfunc = story.env.kfuncs.get(insn.imm) if is_kfunc_call(insn) else None
+    return kfunc is not None and "iter_new" in kfunc.flags
 
 
 def _since(story: Story, end: int, holds: Callable[..., bool]) -> int:
@@ -93,9 +104,17 @@ def _dropped(story: Story, start: int, ref: int, name: str) -> None:
             return  # it is held to the end, or just released
         if not _holders(story, at - 1, ref):
             continue
-        if all(story.place(at - 1) != story.place(told) for told in story.told):
+        if _overwrites(story, at - 1, ref) and all(story.place(at - 1) != story.place(told) for told in story.told):
             story.tell(at - 1, f"nothing holds {name} after this: {story.source(at - 1)}")
         return
+
+
+def _overwrites(story: Story, at: int, ref: int) -> bool:
+    """Return whether a step writes to a place that held the pointer; the verifier forgets others that nothing reads."""
+    insn, depth = story.path.insn(at), story.path.depth(at)
+    if insn.code in (_CALL, _EXIT) or insn.code & 7 in (c.BPF_ST, c.BPF_STX):
+        return True
+    return Spot(depth, insn.dst) in _holders(story, at, ref)
 
 
 def _holders(story: Story, at: int, ref: int) -> list[Spot]:
@@ -126,6 +145,24 @@ def not_owned(story: Story, place: Spot) -> bool:
     if not story.advice:
         story.advice = f"Release only what the program acquired itself; {name} belongs to somebody else."
     return True
+
+
+def stored(story: Story, place: Spot) -> bool:
+    """Tell why the pointer that the last instruction stores is none that the program may give away."""
+    insn = story.path.insn(story.end)
+    value = story.value(Spot(place.frame, insn.src))
+    source = Spot(place.frame, insn.src)
+    if insn.code & 7 != c.BPF_STX or not isinstance(value, Reg):
+        return False
+    if value.type == r.SCALAR:
+        return not r.is_null(value) and lost(story, source, of_pointer=True)
+    if value.type & r.BASE != r.BTF_ID:
+        return False
+    if may_be_null(story, source):
+        return True
+    if not_owned(story, source):
+        story.advice = ""  # that is about releasing; the field says what it takes
+    return bool(story.told)
 
 
 # ---- regions --------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ebpfvm.ints import S32_MAX
 from ebpfvm.isa import codes as c
 from ebpfvm.verifier.explanation import wording
 from ebpfvm.verifier.explanation.lineage import Event, Spot
@@ -42,7 +43,7 @@ def range_of(story: Story, place: Spot, at: int | None = None) -> bool:
     if not lost:
         _other_copies(story, events, name)
     if not story.advice:
-        story.advice = _advice(value, name)
+        story.advice = _advice(story, events, value, name)
     return True
 
 
@@ -80,6 +81,11 @@ def _width(value: Any) -> int:
     return value.num.umax - value.num.umin
 
 
+def _within(new: Reg, old: Any) -> bool:
+    """Return whether a number is inside of the range that an earlier one had."""
+    return _width(old) >= 0 and old.num.umin <= new.num.umin and new.num.umax <= old.num.umax
+
+
 def _narrowed(event: Event) -> bool:
     return event.kind == "changed" and _width(event.new) < _width(event.old)
 
@@ -93,8 +99,7 @@ def _step(story: Story, event: Event, name: str, narrowed_before: bool) -> bool:
     if event.kind == "computed" and _scales(story.path.insn(event.at)):
         return False
     if event.kind == "computed":
-        wider = _width(new) > _width(event.old) or not isinstance(event.old, Reg)
-        loses = wider and narrowed_before
+        loses = narrowed_before and not _within(new, event.old)
         story.tell(event.at, f"changed after it was compared, to {known}: {story.source(event.at)}" if loses
                    else f"computed here, {known}: {story.source(event.at)}")
         if loses:
@@ -138,11 +143,39 @@ def _origin(story: Story, origin: Event, name: str) -> None:
     story.tell(origin.at, f"{name}: {made}{known}{source}")
 
 
-def _advice(value: Reg, name: str) -> str:
+def _advice(story: Story, events: list[Event], value: Reg, name: str) -> str:
     num = value.num
-    if num.smin < 0 <= num.smax:
+    signed = any(event.kind == "changed" and story.path.insn(event.at).code & 0xF0 in _SIGNED for event in events)
+    if num.smin < 0 <= num.smax and (signed or num.smax < S32_MAX):  # otherwise nothing limits it from above either
         return f"Make {name} unsigned, or also compare it with 0, before it is used."
     return ""
+
+
+def misaligned(story: Story, place: Spot) -> bool:
+    """Tell which step moved a pointer by what is not a multiple of the size of the access."""
+    size, name = c.SIZE_BYTES[story.path.insn(story.end).code & 0x18], ""
+    if not isinstance(story.value(place), Reg) or story.path.insn(story.end).code == _CALL:
+        return False
+    events = story.history(place)
+    name = story.name(events) or "the pointer"
+    for event in events:
+        added = _other_operand(story, event)
+        if event.kind != "computed" or not isinstance(event.new, Reg) or event.new.type == r.SCALAR:
+            continue
+        insn = story.path.insn(event.at)
+        number = story.path.value(event.at, added) if added is not None else None
+        if isinstance(number, Reg) and number.type != r.SCALAR:
+            added, number = event.after, event.old
+        if isinstance(number, Reg) and added is not None and (number.num.mask | number.num.value) % size:
+            range_of(story, added, event.at)
+            story.tell(event.at, f"this number, {wording.number(number.num)}, is added to {name}")
+        elif number is None and insn.imm % size:
+            story.tell(event.at, f"{name} is moved by {insn.imm} bytes: {story.source(event.at)}")
+        else:
+            continue
+        story.advice = f"Let what is added be a multiple of {size}, or access single bytes."
+        return True
+    return False
 
 
 # ---- the same value, compared elsewhere -----------------------------------------------------------------------------
@@ -268,13 +301,29 @@ def size_argument(story: Story, place: Spot) -> bool:
     return True
 
 
+def _constant_size(story: Story, place: Spot) -> None:
+    """Tell where a size that is known comes from, if it was computed or set on another line."""
+    events, value = story.history(place), story.value(place)
+    if not isinstance(value, Reg) or value.type != r.SCALAR:
+        return
+    if any(event.kind == "computed" for event in events) or story.place(events[-1].at) != story.place(story.end):
+        range_of(story, place)
+
+
 def outside_memory(story: Story, place: Spot) -> bool:
     """Tell of an access outside of its memory: a size or an offset is too large, or the pointer was moved too far."""
     value = story.value(place)
     if isinstance(value, Reg) and value.type == r.SCALAR:  # the size of the memory in the register before
         if value.num.mask:
             return size_argument(story, place)
+        _constant_size(story, place)
         return place.reg > 1 and offset_of(story, Spot(place.frame, place.reg - 1))
+    if story.path.insn(story.end).code == _CALL and 0 < place.reg < 5:
+        after = Spot(place.frame, place.reg + 1)
+        size = story.value(after)
+        if isinstance(size, Reg) and size.type == r.SCALAR and size.num.mask:
+            return size_argument(story, after)
+        _constant_size(story, after)
     return offset_of(story, place)
 
 
@@ -283,5 +332,7 @@ def addend(story: Story, place: Spot) -> bool:
     insn = story.path.insn(story.end)
     for number in _operands(insn):
         if range_of(story, Spot(place.frame, number)):
+            story.advice = story.advice or ("Compare the number with the size of what it indexes, as an unsigned "
+                                            f"number, before {story.place(story.end)}, or mask it.")
             return True
     return offset_of(story, place)

@@ -20,6 +20,10 @@ def too_short(story: Story, place: Spot) -> bool:
     value = story.value(place)
     if not isinstance(value, Reg) or value.type & r.BASE not in r.PKT_TYPES:
         return False
+    if value.off + value.num.smax < 0:
+        offset_of(story, place)
+        story.advice = "The access begins before the packet: add nothing negative to a pointer to its start."
+        return True
     if value.num.mask and (value.num.smin < 0 or value.num.umax > 0xFFFF):
         return offset_of(story, place)
     events = story.history(place)
@@ -30,6 +34,8 @@ def too_short(story: Story, place: Spot) -> bool:
             story.tell(event.at, f"{event.new.what} bytes are known to be there where {story.taken(event.at)}")
             compared = True
         elif event.kind == "computed" and _moved(event):
+            if compared:
+                break  # it was compared after that
             _by_number(story, event)
             break
     if not compared:
@@ -37,8 +43,9 @@ def too_short(story: Story, place: Spot) -> bool:
     limits_of_loop(story, [event.at for event in events if event.kind == "computed"])
     story.tell(origin.at, f"{name} points into the packet from here on: {story.source(origin.at)}")
     if not story.advice:
-        story.advice = (f"Compare the end of this access, not of another one, with data_end: {name} + offset + size "
-                        "> data_end.")
+        end = "data" if value.type & r.BASE == r.PKT_META else "data_end"
+        story.advice = (f"Compare the end of this access, not of another one, with {end}: {name} + offset + size "
+                        f"> {end}.")
     return True
 
 

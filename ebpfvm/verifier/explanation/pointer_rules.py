@@ -10,9 +10,10 @@ from ebpfvm.verifier.explanation.lineage import Event, Spot
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import Reg
 from ebpfvm.verifier.passes.packet_changes import moves_packet
-from ebpfvm.verifier.passes.subprogs import is_call
+from ebpfvm.verifier.passes.subprogs import is_call, is_kfunc_call
 
 if TYPE_CHECKING:
+    from ebpfvm.isa.insn import Insn
     from ebpfvm.verifier.explanation.story import Story
 
 _CALL = c.BPF_JMP | c.BPF_CALL
@@ -73,8 +74,8 @@ def made_by(story: Story, origin: Event) -> str:
     return f"it was set to {insn.imm}" if insn.code & 7 in (c.BPF_ALU, c.BPF_ALU64, c.BPF_ST) else "it was set"
 
 
-def lost(story: Story, place: Spot) -> bool:
-    """Tell where a pointer became a number, or that it never was a pointer."""
+def lost(story: Story, place: Spot, of_pointer: bool = False) -> bool:
+    """Tell where a pointer became a number, or that it never was a pointer; with `of_pointer`, only the former."""
     value = story.value(place)
     if not isinstance(value, Reg) or value.type != r.SCALAR:
         return False
@@ -83,7 +84,7 @@ def lost(story: Story, place: Spot) -> bool:
         made_anew = event.kind == "made" and event.before.reg >= 0  # what the register held before does not matter
         if not made_anew and not _is_pointer(event.new) and _is_pointer(event.old):
             return _ended(story, event, events[number:])
-    return _never(story, events)
+    return not of_pointer and _never(story, events)
 
 
 def _is_pointer(value: Any) -> bool:
@@ -182,8 +183,13 @@ def _never(story: Story, events: list[Event]) -> bool:
     story.tell_calls(events)
     if isinstance(origin.new, Reg) and r.is_null(origin.new) and _null_branch(story):
         return True
-    story.advice = "Use a pointer here, and not this number."
     insn = story.path.insn(origin.at)
+    if insn.code == _CALL and isinstance(origin.new, Reg) and r.is_null(origin.new) and _returns_null(story, insn):
+        story.tell(origin.at, f"{name} may be NULL since {story.callee(origin.at)}")
+        story.advice = (f"Compare {name} itself with NULL after {story.place(origin.at)}, and use it only where it is "
+                        "not NULL.")
+        return True
+    story.advice = "Use a pointer here, and not this number."
     if story.path.depth(origin.at) < origin.after.frame:
         story.tell(origin.at, f"{name} is a number from here on: {story.callee(origin.at)} passes one")
     elif insn.code & 7 == c.BPF_LDX:
@@ -200,6 +206,15 @@ def _never(story: Story, events: list[Event]) -> bool:
         if event.kind == "computed":
             story.tell(event.at, f"computed here: {story.source(event.at)}")
     return True
+
+
+def _returns_null(story: Story, insn: Insn) -> bool:
+    """Return whether a call gives a pointer or NULL; the walk takes the NULL of some calls as a path of its own."""
+    if is_kfunc_call(insn):
+        kfunc = story.env.kfuncs.get(insn.imm)
+        return kfunc is not None and bool({"ret_null", "iter_next"} & set(kfunc.flags))
+    helper = story.env.dialect.helpers.get(insn.imm) if not insn.src else None
+    return helper is not None and helper.ret.maybe_null
 
 
 def _null_branch(story: Story) -> bool:

@@ -41,6 +41,7 @@ _RULES: Final[dict[Question, Rule]] = {
     "null": pointer_rules.may_be_null, "lost": pointer_rules.lost, "kind": pointer_rules.other_kind,
     "maps": pointer_rules.two_maps, "packet": packet_rules.too_short, "offset": number_rules.outside_memory,
     "addend": number_rules.addend, "range": number_rules.range_of, "size": number_rules.size_argument,
+    "aligned": number_rules.misaligned, "stored": holding_rules.stored,
     "occupied": stack_rules.occupied, "unset": stack_rules.unset, "special": stack_rules.special_state,
     "leak": holding_rules.leaked, "unowned": holding_rules.not_owned, "open": holding_rules.still_open,
     "closed": holding_rules.not_open}
@@ -68,7 +69,7 @@ def _declared(story: Story, place: Spot) -> str:
     """Return what the declarations say of the refusal."""
     violated = story.refuse.property
     if violated is p.CONTEXT_ACCESS:
-        return context_rules.field_access(story, place)
+        return story.advice or context_rules.field_access(story, place)
     if violated is p.UNRESOLVED_KFUNC:
         return context_rules.similar_function(story)
     return context_rules.dropped_fields(story) if violated is p.FIELD_ARGUMENT else ""

@@ -59,6 +59,7 @@ def special_state(story: Story, place: Spot) -> bool:
     if _special(story.value(Spot(value.what, -1, start))):
         return False
     story.tell(story.end, f"nothing on this path has made it before: {story.source(story.end)}")
+    story.advice = "Make it before this, on every path that leads here, by the function that is for that."
     return True
 
 
@@ -78,6 +79,9 @@ def unset(story: Story, place: Spot) -> bool:
         insn = story.path.insn(at)
         if 1 <= place.reg <= 5 and insn.code == _CALL and not is_call(insn) and story.path.depth(at) == place.frame:
             story.tell(at, f"{story.callee(at)} clears R1 to R5: {story.source(at)}")
+            return True
+        if not place.reg and insn.code == _CALL and story.path.depth(at) == place.frame:
+            story.tell(at, f"{story.callee(at)} returns nothing, and so R0 is not set after it: {story.source(at)}")
             return True
         if story.path.value(at, place) is not None:
             return False

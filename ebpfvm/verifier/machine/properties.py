@@ -192,7 +192,7 @@ CONTEXT_ACCESS: Final = Property(
     "context-access", MEMORY,
     "A program can access the fields of its context only as its type allows: which, how wide, and whether to write.",
     "Look up the field in the context of this program type and use it with its own size.", "check_ctx_access()",
-    asks=("kind",))
+    asks=("stored", "kind"))
 CONTEXT_CONSTANT: Final = Property(
     "context-constant", MEMORY, "Linux 6.1 stores registers to the context, and no constants (BPF_ST).",
     "Compile with -mcpu=v3, or move the constant into a register first.", "do_check(), is_ctx_reg()")
@@ -206,7 +206,8 @@ MIXED_POINTERS: Final = Property(
     "Access the memory before the paths join.", "save_aux_ptr_type()")
 ALIGNMENT: Final = Property(
     "alignment", MEMORY, "An access that must be aligned needs an address that is a multiple of its size.",
-    "Align the variable, or read it byte by byte.", "check_generic_ptr_alignment()")
+    "Align the variable, or read it byte by byte.", "check_generic_ptr_alignment()",
+    asks=("aligned",))
 READ_ONLY_MEMORY: Final = Property(
     "read-only-memory", MEMORY, "Memory that can only be read cannot be written or passed to a function that writes.",
     "Copy the data to the stack or a map value first.", "check_mem_access(), check_helper_mem_access()",
@@ -338,7 +339,7 @@ GLOBAL_FUNCTION_ARGUMENT: Final = Property(
 RETURN_RANGE: Final = Property(
     "return-range", CALLS, "A program or callback must return a number that its caller accepts.",
     "Return one of the constants of the program type, on every path.", "check_return_code(), prepare_func_exit()",
-    asks=("range", "kind"))
+    asks=("unset", "range", "kind"))
 
 # -- references, locks and other regions ----------------------------------------------------------------------------
 

@@ -26,6 +26,8 @@ Question = Literal[
     "size",       # the range of a size
     "occupied",   # which object lies in the bytes of the stack that are read
     "unset",      # why does the register hold nothing
+    "stored",     # what is wrong with the pointer that is stored in a field that owns one
+    "aligned",    # by how much was the pointer moved that is not a multiple of the access
     "special",    # what was done with the dynptr or iterator before
     "maps",       # which maps the two arguments come from
     "leak",       # who acquired what is still owned, and which way did the path take

@@ -54,6 +54,83 @@ def test_a_packet_pointer_names_the_call_that_moved_the_packet(copies: str) -> N
     assert "instruction 1: the pointer is a pointer into the packet from here" in said
 
 
+def test_a_number_without_limits_is_to_be_compared_and_not_to_be_made_unsigned() -> None:
+    said = explained("""
+        r2 = *(u32 *)(r1 + 8)
+        r2 <<= 40
+        r3 = r10
+        r3 += r2
+        r0 = 0
+        exit""")
+    assert "Compare the number with the size of what it indexes, as an unsigned number" in said
+
+
+def test_an_addition_after_the_comparison_is_named() -> None:
+    said = explained("""
+        r4 = *(u32 *)(r1 + 8)
+        if r4 > 32 goto out
+        if r4 == 0 goto out
+        r4 += 512
+        r2 = 0
+        r3 = r10
+        r3 += -64
+        call bpf_skb_load_bytes
+        out:
+        r0 = 0
+        exit""".replace("bpf_skb_load_bytes", "26"))
+    assert "instruction 3: changed after it was compared, to 513 to 544" in said
+    assert said.endswith("Compare the number after instruction 3, where it gets its last value.")
+
+
+def test_a_constant_size_from_elsewhere_is_told() -> None:
+    said = explained("""
+        r6 = 700
+        r2 = 0
+        r3 = r10
+        r3 += -64
+        r4 = r6
+        r4 += 100
+        call 26
+        r0 = 0
+        exit""")
+    assert "instruction 0: the number is 700" in said
+    assert "instruction 5: computed here, 800" in said
+
+
+def test_what_moves_a_pointer_off_its_alignment_is_named() -> None:
+    said = explained("*(u64 *)(r10 - 16) = 0\nr2 = r10\nr2 += -13\nr0 = *(u32 *)(r2 + 0)\nexit")
+    assert "instruction 2: the pointer is moved by -13 bytes" in said
+    assert said.endswith("Let what is added be a multiple of 4, or access single bytes.")
+
+
+def test_metadata_is_compared_with_the_start_of_the_packet() -> None:
+    said = explained("r2 = *(u32 *)(r1 + 140)\nr0 = *(u8 *)(r2 + 0)\nexit")
+    assert "with data: the pointer + offset + size > data." in said
+
+
+def test_an_access_before_the_packet_is_no_matter_of_its_end() -> None:
+    said = explained("r2 = *(u32 *)(r1 + 76)\nr2 += -14\nr0 = *(u8 *)(r2 + 0)\nexit")
+    assert "instruction 1: moved by a constant" in said
+    assert "The access begins before the packet" in said and "data_end" not in said
+
+
+def test_the_null_of_a_call_is_no_number() -> None:
+    """The walk of 7.2 takes the NULL of some calls as a path of its own."""
+    said = explained(LOOKUP + """
+        if r0 == 0 goto out
+        r6 = r0
+        r1 = r0
+        call 96
+        r7 = *(u32 *)(r0 + 0)
+        r1 = r6
+        call 86
+        out:
+        r0 = 0
+        exit""")
+    assert "may be NULL since bpf_tcp_sock()" in said
+    assert "number" not in said
+
+
 def test_the_first_of_several_calls_is_named() -> None:
     said = explained("""
         r6 = r1
