@@ -9,6 +9,7 @@ from ebpfvm.isa import codes as c
 from ebpfvm.verifier.explanation import wording
 from ebpfvm.verifier.explanation.lineage import Event, Spot
 from ebpfvm.verifier.explanation.pointer_rules import made_by
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import Reg
 from ebpfvm.verifier.passes.cfg import loops
@@ -22,8 +23,8 @@ _MOST_TESTS = 24
 _SIGNED = (c.BPF_JSGT, c.BPF_JSGE, c.BPF_JSLT, c.BPF_JSLE)
 
 
-def range_of(story: Story, place: Spot, at: int | None = None) -> bool:
-    """Tell where a number came from and what happened to its range before step `at`."""
+def range_of(story: Story, place: Spot, at: int | None = None, copies: bool = True) -> bool:
+    """Tell where a number came from and what happened to its range before step `at`; `copies`: and to copies of it."""
     at = story.end if at is None else at
     value = story.path.value(at, place)
     if not isinstance(value, Reg) or value.type != r.SCALAR:
@@ -31,16 +32,16 @@ def range_of(story: Story, place: Spot, at: int | None = None) -> bool:
     events = _widest(story, story.history(place, at))
     origin = events[-1]
     name = story.name(events) or "the number"
-    lost, seen = False, set[str]()
+    lost, seen = False, set[str | int]()
     for number, event in enumerate(events[:-1]):
-        if event.kind == "computed":
-            if story.place(event.at) in seen:
-                continue  # an earlier round of a loop
-            seen.add(story.place(event.at))
+        round = story.place(event.at) if event.kind == "computed" else story.pc(event.at)
+        if round in seen:
+            continue  # an earlier round of a loop
+        seen.add(round)
         lost |= _step(story, event, name, narrowed_before=any(_narrowed(old) for old in events[number + 1:]))
     _origin(story, origin, name)
     story.tell_calls(events)
-    if not lost:
+    if copies and not lost:
         _other_copies(story, events, name)
     if not story.advice:
         story.advice = _advice(story, events, value, name)
@@ -139,7 +140,7 @@ def _origin(story: Story, origin: Event, name: str) -> None:
         story.tell(origin.at, f"{name} is {origin.new.num.smin}{source}")
         return
     if origin.at >= 0 and story.path.insn(origin.at).code == _CALL:
-        made = f"it is what {made} returned"
+        made = f"it is what {made} {'returned' if origin.after.reg >= 0 else 'wrote'}"
     story.tell(origin.at, f"{name}: {made}{known}{source}")
 
 
@@ -214,7 +215,7 @@ def _copy(story: Story, mine: list[Event], place: Spot, at: int) -> str:
         return ""
     origin, events = mine[-1], story.history(place, at)
     other = events[-1]
-    if other.at == origin.at:
+    if other.at == origin.at and other.after == origin.after:
         later = [event for event in mine if event.kind == "computed" and event.at > at]
         if later and any(event.at == events[0].at for event in mine):
             changed = story.place(later[-1].at)
@@ -286,7 +287,7 @@ def limits_of_loop(story: Story, moves: list[int]) -> None:
             spot = Spot(story.path.depth(at), reg)
             value = story.path.value(at, spot)
             if isinstance(value, Reg) and value.type == r.SCALAR and value.num.mask:
-                range_of(story, spot, at)
+                range_of(story, spot, at, copies=False)
                 story.advice = "Limit the number of rounds, so that the last one stays inside of the memory."
         story.tell(at, f"the loop goes on where {story.taken(at)}")
         return
@@ -296,6 +297,10 @@ def size_argument(story: Story, place: Spot) -> bool:
     """Tell of a size that is too large or may be negative, and of the memory before it."""
     if not range_of(story, place):
         return False
+    num = story.value(place).num
+    if story.refuse.property is p.ZERO_SIZE and 0 <= num.smax < S32_MAX:
+        name = story.name(story.history(place)) or "the size"
+        story.advice = f"The size may be 0 here: leave before the call where {name} is 0."
     if not story.advice:
         story.advice = "Compare the size with a constant, as an unsigned number, right before the call."
     return True

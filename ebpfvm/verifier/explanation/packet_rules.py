@@ -38,14 +38,15 @@ def too_short(story: Story, place: Spot) -> bool:
                 break  # it was compared after that
             _by_number(story, event)
             break
-    if not compared:
-        _other_comparisons(story, value)
+    elsewhere = compared or _other_comparisons(story, value)
     limits_of_loop(story, [event.at for event in events if event.kind == "computed"])
     story.tell(origin.at, f"{name} points into the packet from here on: {story.source(origin.at)}")
     if not story.advice:
         end = "data" if value.type & r.BASE == r.PKT_META else "data_end"
         story.advice = (f"Compare the end of this access, not of another one, with {end}: {name} + offset + size "
-                        f"> {end}.")
+                        f"> {end}." if elsewhere else
+                        f"Nothing compares {name} with {end} before this access: leave first if {name} + offset + "
+                        f"size > {end}.")
     return True
 
 
@@ -72,11 +73,11 @@ def _by_number(story: Story, event: Event) -> None:
                     f"before {story.place(event.at)} does not count.")
 
 
-def _other_comparisons(story: Story, value: Reg) -> None:
-    """Tell of comparisons with the packet's end that say nothing of a pointer, the latest first."""
+def _other_comparisons(story: Story, value: Reg) -> bool:
+    """Tell of comparisons with the packet's end that say nothing of a pointer, the latest first, if there are any."""
     told = 0
     for at, insn in story.tests():
-        if not insn.code & c.BPF_X or told == 2:
+        if not insn.code & c.BPF_X or told >= 2:
             continue
         frame = story.path.depth(at)
         pair = [(number, story.path.value(at, Spot(frame, number))) for number in (insn.dst, insn.src)]
@@ -90,6 +91,7 @@ def _other_comparisons(story: Story, value: Reg) -> None:
             told += 1
         elif r.SCALAR in kinds:
             told += _stale_end(story, Spot(frame, pair[kinds.index(r.SCALAR)][0]), at)
+    return told > 0
 
 
 def _stale_end(story: Story, place: Spot, at: int) -> bool:

@@ -40,9 +40,19 @@ def may_be_null(story: Story, place: Spot) -> bool:
         what = f"{other} ({where})" if other and other != name else f"the one from {where}"
         story.tell(at, f"{story.source(at) or 'this'} tests another pointer, {what}")
         others += 1
-    story.advice = (f"Compare {name}{' itself' if others else ''} with NULL after {story.place(origin.at)}, and use it "
-                    "only where it is not NULL.")
+    function = _function_of_argument(story, origin)
+    where = f"inside of {function}()" if function else f"after {story.place(origin.at)}"
+    which = f"{name} itself" if others else name
+    story.advice = f"Compare {which} with NULL {where}, and use it only where it is not NULL."
     return True
+
+
+def _function_of_argument(story: Story, origin: Event) -> str:
+    """Return the global function whose argument a value is from the start, "" for any other value."""
+    if origin.at >= 0:
+        return ""
+    subprog = story.env.subprogs[story.path.steps[0].frames[0].subprog]
+    return subprog.name if subprog.index else ""
 
 
 def null_tests(story: Story) -> list[tuple[int, int]]:
@@ -59,10 +69,9 @@ def null_tests(story: Story) -> list[tuple[int, int]]:
 def made_by(story: Story, origin: Event) -> str:
     """Return in words what made a value: a call, a load, an argument."""
     if origin.at < 0:
-        subprog = story.env.subprogs[story.path.steps[0].frames[0].subprog]
-        if subprog.index:
-            return f"the start: it is an argument of the global function {subprog.name}(), which is verified by itself"
-        return "the start of the program"
+        function = _function_of_argument(story, origin)
+        return (f"the start: it is an argument of the global function {function}(), which is verified by itself"
+                if function else "the start of the program")
     insn = story.path.insn(origin.at)
     if story.path.depth(origin.at) < origin.after.frame:
         return f"{story.callee(origin.at)} passed it to the callback"
