@@ -38,10 +38,10 @@ def leaked(story: Story, place: Spot | None) -> bool:
         return False
     ref = lost[0]
     start = _since(story, story.end, lambda step: any(item.id == ref.id for item in step.refs))
-    origin = _named(story, start)
+    origin = _named(story, start) if start >= 0 else _named_argument(story, ref.id)
     name = origin or "it"
     if start < 0:
-        story.tell(-1, "the program owns this argument from the start")
+        story.tell(-1, f"the program owns {origin or 'this argument'} from the start")
     else:
         what = "begins an iteration" if _iterates(story, start) else f"acquires {origin or 'a reference'}"
         story.tell(start, f"{story.callee(start)} {what}: {story.source(start)}")
@@ -77,7 +77,14 @@ def _since(story: Story, end: int, holds: Callable[..., bool]) -> int:
 
 def _named(story: Story, start: int) -> str:
     """Return the name of the variable that got what step `start` acquired."""
-    name = wording.variable(story.program, story.pc(start)) if start >= 0 else ""
+    name = wording.variable(story.program, story.pc(start))
+    return f"`{name}`" if name else ""
+
+
+def _named_argument(story: Story, ref: int) -> str:
+    """Return the name of the variable that got an argument that the program owns from the start."""
+    at = next((at for at in range(story.end) if _holders(story, at + 1, ref)), -1)
+    name = wording.variable(story.program, story.pc(at), of_context=True) if at >= 0 else ""
     return f"`{name}`" if name else ""
 
 

@@ -88,6 +88,7 @@ def _told(story: Story) -> Reason:
         story.tell_entries(at)
     if story.told:
         story.tell_entries(story.end)
+        story.tell_own_line()
     found: dict[tuple[str, str], int] = {}
     for at in sorted(story.told):
         text = story.told[at].rstrip(": ")

@@ -8,6 +8,7 @@ from ebpfvm.isa import codes as c
 from ebpfvm.verifier.explanation import wording
 from ebpfvm.verifier.explanation.lineage import Event, Path, Spot
 from ebpfvm.verifier.explanation.sources import is_test, line_of_test
+from ebpfvm.verifier.machine import regs as r
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,10 +110,26 @@ class Story:
                 continue
             returned = event.before.frame > event.after.frame and self.path.insn(event.at).code == _EXIT
             at = self.outer_call(event.at, event.after.frame) if returned else event.at
-            found = wording.variable(self.program, self.pc(at))
+            found = wording.variable(self.program, self.pc(at), self._of_context(at))
             if found:
                 return f"`{found}`"
         return ""
+
+    def _of_context(self, at: int) -> bool:
+        insn = self.path.insn(at)
+        base = self.path.value(at, Spot(self.path.depth(at), insn.src)) if insn.code & 7 == c.BPF_LDX else None
+        return base is not None and base.type == r.CTX
+
+    def tell_own_line(self) -> None:
+        """Tell the last line of the program's own file, if the path ends in an inlined function of another file."""
+        last, lines = self.line(self.end), self.program.line_info
+        if last is None or not lines or last.file == lines[0].file:
+            return
+        for at in range(self.end - 1, -1, -1):
+            line = self.line(at)
+            if line is not None and line.file == lines[0].file:
+                self.tell(at, f"what is refused comes after this line: {self.source(at)}")
+                return
 
     def tell_calls(self, events: list[Event]) -> None:
         """Tell which functions a value was passed to, and which returned it."""

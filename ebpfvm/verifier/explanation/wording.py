@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _SNIPPET: Final = 60
 _TARGET = re.compile(r"([A-Za-z_][\w.]*(?:->[\w.]+)*(?:\[\w+\])?)\s*=(?!=)\s*")
 _WHOLE = re.compile(r"[\w]*\s*(?:[,;)]|$)")
+_ELEMENT = re.compile(r"[\w]*(?:\[\d+\])?\s*(?:[,;)]|$)")
 _NOUNS: Final = {
     r.CTX: "the context", r.MAP_PTR: "a map", r.MAP_VALUE: "a map's value", r.MAP_KEY: "a map's key",
     r.STACK: "a pointer to the stack", r.PKT: "a pointer into the packet", r.PKT_META: "a pointer to the metadata",
@@ -53,13 +54,17 @@ def snippet(line: LineInfo | None) -> str:
     return f"`{text}`" if text else ""
 
 
-def variable(program: Program, pc: int) -> str:
-    """Return the variable that the C line assigns the result of an instruction to, "" if that is not certain."""
+def variable(program: Program, pc: int, of_context: bool = False) -> str:
+    """Return the variable that the C line assigns the result of an instruction to, "" if that is not certain.
+
+    Args:
+        of_context: whether the instruction loads from the context, so that `x = ctx[0]` assigns what it loads.
+    """
     line = program.line_at(pc)
     if line is None or not line.text:
         return ""
     before = line.text[:max(line.at, 0)]
-    if not _WHOLE.match(_outside(line.text[max(line.at, 0):])):
+    if not (_ELEMENT if of_context else _WHOLE).match(_outside(line.text[max(line.at, 0):])):
         return ""  # only a part of what is assigned
     targets = list(_TARGET.finditer(before))
     if not targets or re.search(r"[,;?{]|&&|\|\|", _outside(before[targets[-1].end():])):
