@@ -140,7 +140,8 @@ class Log:
                 insn = f"{entry}: {self.insn_text(entry)}"
                 out.append(insn + "\n")
             elif entry[0] == "j":
-                out[-1] = out[-1].rstrip("\n") + " "
+                if out:  # otherwise the line that is continued was dropped
+                    out[-1] = out[-1].rstrip("\n") + " "
                 insn = ""
             else:
                 line = show.state(_Snapshot(entry[3:]), self.rules, None, entry[2])  # type: ignore[arg-type]
