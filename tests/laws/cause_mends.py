@@ -384,7 +384,7 @@ MENDS: Final[dict[str, Mend]] = {
     r"Let what is added be a multiple": _multiple,
     r"Limit the number of rounds|Compare the counter with a constant": _other_loop,
     r"Change what the condition tests": _other_loop,
-    r"Compare the size with a constant|The size may be 0 here": _limit_size,
+    r"Compare the size with (0 and with )?a constant|The size may be 0 here": _limit_size,
     r"on this path too, before it ends|Submit or discard the dynptr|Release what the exchange": _release,
     r"before this, on this path too|This is another lock|Release the lock that was taken last": _leave_region,
     r"Do this before .*, or begin": _take_out(" ended "),

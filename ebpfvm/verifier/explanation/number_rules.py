@@ -302,7 +302,8 @@ def size_argument(story: Story, place: Spot) -> bool:
         name = story.name(story.history(place)) or "the size"
         story.advice = f"The size may be 0 here: leave before the call where {name} is 0."
     if not story.advice:
-        story.advice = "Compare the size with a constant, as an unsigned number, right before the call."
+        zero = "0 and with " if story.refuse.property is p.ZERO_SIZE else ""
+        story.advice = f"Compare the size with {zero}a constant, as an unsigned number, right before the call."
     return True
 
 
