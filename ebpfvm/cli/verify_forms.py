@@ -85,7 +85,10 @@ def _uri(path: str) -> str:
 def _rule(name: str) -> dict[str, Any]:
     text = PROPERTIES[name].rule if name in PROPERTIES else LINTS[name].why if name in LINTS else (
         "The program cannot be read, or not be judged.")
-    return {"id": name, "shortDescription": {"text": text}}
+    rule: dict[str, Any] = {"id": name, "shortDescription": {"text": text}}
+    if name in PROPERTIES:
+        rule["help"] = {"text": f"{PROPERTIES[name].help} A broken and a mended program: ebpfvm explain {name}"}
+    return rule
 
 
 # -- annotations of GitHub --------------------------------------------------------------------------------------------

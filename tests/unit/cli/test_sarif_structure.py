@@ -43,7 +43,7 @@ OBJECTS: dict[str, dict[str, Check]] = {
             "results": ["result"]},
     "tool": {"!driver": "component"},
     "component": {"!name": text, "semanticVersion": text, "rules": ["rule"]},
-    "rule": {"!id": text, "shortDescription": "words"},
+    "rule": {"!id": text, "shortDescription": "words", "help": "words"},
     "words": {"!text": text},
     "artifact": {"location": "place"},
     "place": {"uri": uri},

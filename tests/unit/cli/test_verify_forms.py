@@ -41,6 +41,7 @@ def test_sarif_has_rule_place_and_path_of_each_rejection(capsys: pytest.CaptureF
     assert log["version"] == "2.1.0"
     (run,) = log["runs"]
     assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == ["reference-leak"]
+    assert run["tool"]["driver"]["rules"][0]["help"]["text"].endswith("ebpfvm explain reference-leak")
     (result,) = run["results"]
     assert (result["ruleId"], result["level"]) == ("reference-leak", "error")
     assert "Unreleased reference" in result["message"]["text"]
