@@ -30,6 +30,7 @@ Times are ns of a clock that starts at `BOOT`, so that 0 is a time long ago, as 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from heapq import heappop, heappush
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -332,8 +333,12 @@ def _fate(fate: str, skb: SkBuff) -> str:
 
 
 def _frame(arrival: Arrival) -> bytes:
-    return build(src=f"10.0.0.{1 + arrival.host}", sport=FIRST_PORT + arrival.flow, length=arrival.size,
-                 tos=arrival.ecn)
+    return _bytes(arrival.host, arrival.flow, arrival.size, arrival.ecn)
+
+
+@lru_cache(4096)
+def _bytes(host: int, flow: int, size: int, ecn: int) -> bytes:
+    return build(src=f"10.0.0.{1 + host}", sport=FIRST_PORT + flow, length=size, tos=ecn)
 
 
 def _plan(simulation: Any, source: Iterator[Arrival]) -> None:
