@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from ebpfvm.kernel.program import Runnable
+    from ebpfvm.sched.tc.block import Block
     from ebpfvm.sched.tc.lr import Rule
 
     Items = Sequence[tuple[str, Any]]
@@ -36,6 +37,9 @@ class Loader(Protocol):
 
     def program(self, path: str, section: str, hook: str) -> Runnable:
         """Return the program of an object that has a section or name and fits a hook."""
+
+    def block(self, index: int) -> Block:
+        """Return the shared block of a number, which may be new."""
 
 
 @dataclass(frozen=True, kw_only=True)

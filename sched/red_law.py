@@ -74,6 +74,10 @@ class RedParams:
         """Return the flags that are set, as `tc` prints them."""
         return [Part(f"{word} ", word, True) for word in _FLAGS if word in self.flags]
 
+    def all_flags(self) -> list[Part]:
+        """Return the flags as `shown_flags`, and in JSON also those that are not set."""
+        return [Part(f"{word} " if word in self.flags else "", word, word in self.flags) for word in _FLAGS]
+
     def shown_details(self, chance: int) -> list[Part]:
         """Return what only `tc -d` prints; `chance` is the current greatest probability."""
         return [worded("ewma", self.wlog), Part(f"probability {chance / (1 << 32):g} ", "probability",
@@ -207,6 +211,11 @@ class RedQueue:
             return MARK
         return PASS
 
+    @property
+    def all_marks(self) -> int:
+        """The number of packets that were marked."""
+        return self.marked + self.forced_mark
+
     def restart(self) -> None:
         """Forget how many packets have passed unmarked."""
         self._count = -1
@@ -239,6 +248,6 @@ class RedQueue:
 
     def counters(self) -> list[Part]:
         """Return the counters of `tc -s`."""
-        return [entry("marked", self.marked + self.forced_mark, "\n  marked {}"),
+        return [entry("marked", self.all_marks, "\n  marked {}"),
                 entry("early", self.early + self.forced_drop, " early {}"), entry("pdrop", self.pdrop, " pdrop {}"),
                 entry("other", 0, " other {} ")]

@@ -371,6 +371,10 @@ class Qdisc:
         """Return the options that `tc qdisc show` prints after the parent, with more of them for `tc -d`."""
         return []
 
+    def counted(self) -> list[Part]:
+        """Return the counters that `tc -s qdisc show` prints among the options."""
+        return []
+
     def options(self) -> str:
         """Return the options as text."""
         return shown_text(self.shown())

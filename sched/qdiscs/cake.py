@@ -14,6 +14,9 @@ from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.classful import ClassfulQdisc, tree_reduce_backlog
 from ebpfvm.sched.classify import taken, tcf_classify
 from ebpfvm.sched.psched import in_cells
+from ebpfvm.sched.qdiscs.cake_ack import AGGRESSIVE, OFF, superseded
+from ebpfvm.sched.qdiscs.cake_ack import MODES as ACK_MODES
+from ebpfvm.sched.qdiscs.cake_autorate import Autorate
 from ebpfvm.sched.qdiscs.cake_dump import dumped
 from ebpfvm.sched.qdiscs.cake_overflow import OverflowHeap
 from ebpfvm.sched.qdiscs.cake_tin import DST, FLOWS, MODES, QUEUES, SRC, CakeFlow, CakeTin
@@ -50,6 +53,8 @@ class CakeOptions(TypedDict, total=False):
         atm: "atm", "ptm" or "noatm".
         memlimit: bytes, 0 for what follows from the rate.
         fwmark: mask of skb->mark that selects the tin.
+        ack_filter: a word of `ebpfvm.sched.qdiscs.cake_ack.MODES`.
+        autorate: whether the bandwidth follows what arrives.
     """
 
     bandwidth: int
@@ -67,6 +72,8 @@ class CakeOptions(TypedDict, total=False):
     atm: str
     memlimit: int
     fwmark: int
+    ack_filter: str
+    autorate: bool
 
 
 class CakeClass(NamedTuple):
@@ -95,13 +102,15 @@ class Cake(ClassfulQdisc):
         self.settings: CakeOptions = {
             "bandwidth": 0, "tins": "diffserv3", "isolation": "triple-isolate", "nat": False, "wash": False,
             "split_gso": True, "ingress": False, "raw": True, "rtt": 100_000_000, "target": 5_000_000, "overhead": 0,
-            "mpu": 0, "atm": "noatm", "memlimit": 0, "fwmark": 0}
+            "mpu": 0, "atm": "noatm", "memlimit": 0, "fwmark": 0,
+            "ack_filter": OFF, "autorate": False}
         self.tins = [CakeTin() for _ in range(8)]
         self.heap = OverflowHeap(lambda: self.tins)
         self.buffer_used = self.buffer_most = 0
         self.next_time = self.failsafe = self._current = self._offset = 0
         self._seed = dev.account.kernel.random.getrandbits(32)
         self.change(**options)
+        self.autorate = Autorate(self.settings["bandwidth"])
 
     def change(self, **options: Unpack[CakeOptions]) -> None:
         """Set the named parameters (cake_change)."""
@@ -109,6 +118,10 @@ class Cake(ClassfulQdisc):
         self.settings.update(options)
         if not options.keys().isdisjoint({"overhead", "mpu", "atm", "raw"}) or not hasattr(self, "sizes"):
             self.sizes = [65535, 0, 65535, 0]
+        self._configure()
+
+    def _configure(self) -> None:
+        """Set what follows from the parameters (cake_reconfigure)."""
         settings = self.settings
         self.mode, self.isolation = MODES[settings["tins"]], FLOW_MODES[settings["isolation"]]
         rate, mtu = settings["bandwidth"], psched_mtu(self.dev)
@@ -182,17 +195,48 @@ class Cake(ClassfulQdisc):
         self._refresh(tin, now)
         tin.max_len = max(tin.max_len, skb.wire_len)
         flow.queue.append((skb, now, self._adjusted(skb)))
-        self.kernel_view.qlen += 1
-        self.kernel_view.backlog += skb.wire_len
-        self.buffer_used += truesize(skb)
-        tin.packets += 1
-        tin.bytes += skb.wire_len
-        tin.backlog += skb.wire_len
-        flow.backlog += skb.wire_len
+        self._count(tin, flow, skb)
+        gone = self._filter_acks(tin, flow, now)
+        rate = self.autorate.arrived(skb.wire_len - gone, now, self.settings["autorate"])
+        if rate is not None:
+            self.settings["bandwidth"] = rate
+            self._configure()
         self.heap.grown(tin, flow)
         tin.arrived(flow, self.isolation)
         self.buffer_most = max(self.buffer_most, self.buffer_used)
         return self._overflow(flow, to_free) if self.buffer_used > self.buffer_limit else NET_XMIT_SUCCESS
+
+    def _count(self, tin: CakeTin, flow: CakeFlow, skb: Packet) -> None:
+        """Count a packet that has been queued."""
+        size = skb.wire_len
+        self.kernel_view.qlen += 1
+        self.kernel_view.backlog += size
+        self.buffer_used += truesize(skb)
+        tin.packets += 1
+        tin.bytes += size
+        tin.backlog += size
+        flow.backlog += size
+
+    def _filter_acks(self, tin: CakeTin, flow: CakeFlow, now: int) -> int:
+        """Drop an acknowledgment that the new packet makes superfluous, and return its length, 0 without one."""
+        mode = self.settings["ack_filter"]
+        place = superseded([item[0] for item in flow.queue], mode == AGGRESSIVE) if mode != OFF else None
+        if place is None:
+            return 0
+        skb, _, on_link = flow.queue[place]
+        del flow.queue[place]
+        size = skb.wire_len
+        for holder in (self.kernel_view, tin, flow):
+            holder.backlog -= size
+        self.kernel_view.qlen -= 1
+        self.kernel_view.drops += 1
+        self.buffer_used -= truesize(skb)
+        tin.acks_dropped += 1
+        if self.settings["ingress"]:
+            self._advance(tin, on_link, now, True)
+        tree_reduce_backlog(self, 1, size)
+        self.dev.drop(skb, self.holder)
+        return size
 
     def _refresh(self, tin: CakeTin, now: int) -> None:
         """Let the schedule of an idle tin, and of an idle qdisc, begin now."""
@@ -399,14 +443,14 @@ class Cake(ClassfulQdisc):
         settings = self.settings
         rate = settings["bandwidth"]
         flags = (("nat" if settings["nat"] else "nonat"), ("wash" if settings["wash"] else "nowash"))
+        autorate = [Part("autorate-ingress ", "autorate", "autorate-ingress")] if settings["autorate"] else []
         parts = [Part(f"bandwidth {format_tc_rate(8 * rate)} " if rate else "bandwidth unlimited ", "bandwidth",
-                      rate or "unlimited"),
+                      rate or "unlimited"), *autorate,
                  Part(f"{settings['tins']} ", "diffserv", settings["tins"]),
                  Part(f"{settings['isolation']} ", "flowmode", settings["isolation"]),
                  Part(f"{flags[0]} ", "nat", settings["nat"]), Part(f"{flags[1]} ", "wash", settings["wash"])]
-        if settings["ingress"]:
-            parts.append(Part("ingress ", "ingress", True))
-        parts += [Part("no-ack-filter ", "ack-filter", "disabled"),
+        parts += [Part("ingress " if settings["ingress"] else "", "ingress", settings["ingress"]),
+                  Part(f"{settings['ack_filter']} ", "ack-filter", ACK_MODES[settings["ack_filter"]]),
                   Part("split-gso " if settings["split_gso"] else "no-split-gso ", "split_gso", settings["split_gso"]),
                   Part(f"rtt {tc_us_text(settings['rtt'] // 1000)} ", "rtt", settings["rtt"] // 1000)]
         if settings["raw"]:
@@ -418,15 +462,16 @@ class Cake(ClassfulQdisc):
             parts.append(worded("mpu", settings["mpu"]))
         if settings["memlimit"]:
             parts.append(Part(f"memlimit {format_size(settings['memlimit'])} ", "memlimit", settings["memlimit"]))
-        return [*parts, entry("fwmark", settings["fwmark"], "fwmark {:#x} ")] if settings["fwmark"] else parts
+        mark = settings["fwmark"]
+        return [*parts, Part(f"fwmark {mark:#x} " if mark else "", "fwmark", f"{mark:#x}" if mark else "0")]
 
     def xstats(self) -> list[Part]:
         """Return memory, sizes, and the counters of each tin."""
-        rate = self.settings["bandwidth"]
+        capacity = self.autorate.peak
         least, most, least_link, most_link = self.sizes
         parts = [Part(f"\n memory used: {format_size(self.buffer_most)}", "memory_used", self.buffer_most),
                  Part(f" of {format_size(self.buffer_limit)}", "memory_limit", self.buffer_limit),
-                 Part(f"\n capacity estimate: {format_tc_rate(8 * rate)}", "capacity_estimate", rate),
+                 Part(f"\n capacity estimate: {format_tc_rate(8 * capacity)}", "capacity_estimate", capacity),
                  entry("min_network_size", least, "\n min/max network layer size: {:12}"),
                  entry("max_network_size", most, " /{:8}"),
                  entry("min_adj_size", least_link, "\n min/max overhead-adjusted size: {:8}"),
@@ -457,7 +502,7 @@ def _counters(tin: CakeTin) -> list[tuple[str, str, int, str]]:
     numbers = [("pkts", "sent_packets", tin.packets), ("bytes", "sent_bytes", tin.bytes),
                ("way_inds", "way_indirect_hits", tin.hits), ("way_miss", "way_misses", tin.misses),
                ("way_cols", "way_collisions", tin.collisions), ("drops", "drops", tin.dropped),
-               ("marks", "ecn_mark", tin.marked), ("ack_drop", "ack_drops", 0),
+               ("marks", "ecn_mark", tin.marked), ("ack_drop", "ack_drops", tin.acks_dropped),
                ("sp_flows", "sparse_flows", tin.sparse + tin.decaying), ("bk_flows", "bulk_flows", tin.bulk),
                ("un_flows", "unresponsive_flows", tin.unresponsive), ("max_len", "max_pkt_len", tin.max_len),
                ("quantum", "flow_quantum", tin.flow_quantum)]

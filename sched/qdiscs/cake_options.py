@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ebpfvm.errors import UsageError
 from ebpfvm.sched.qdisc_kind import UNSET, QdiscKind, QdiscOption
 from ebpfvm.sched.qdiscs.cake import FLOW_MODES, Cake
+from ebpfvm.sched.qdiscs.cake_ack import MODES as ACK_MODES
 from ebpfvm.sched.qdiscs.cake_tin import MODES
 from ebpfvm.sched.units import tc_us_text
 
@@ -26,16 +26,16 @@ _VLAN: Final = "ether-vlan"
 _FLAGS: Final = {"nat": ("nat", True), "nonat": ("nat", False), "wash": ("wash", True), "nowash": ("wash", False),
                  "split-gso": ("split_gso", True), "no-split-gso": ("split_gso", False), "ingress": ("ingress", True),
                  "egress": ("ingress", False)}
-_MISSING: Final = ("ack-filter", "ack-filter-aggressive", "autorate-ingress")
+_IGNORED: Final = "via-ethernet"  # what the overhead was counted from is found out by the kernel
 
 
 def _read(items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """Return the arguments of `Cake`, and `_raw` if that word has been read."""
     options: dict[str, Any] = {}
     for word, value in items:
-        if word in _MISSING:
-            raise UsageError(f"cake: {word} is not supported by ebpfvm")
-        if word in MODES or word == "diffserv":
+        if word in ACK_MODES:
+            options["ack_filter"] = word
+        elif word in MODES or word == "diffserv":
             options["tins"] = "diffserv4" if word == "diffserv" else word
         elif word in FLOW_MODES:
             options["isolation"] = word
@@ -44,11 +44,13 @@ def _read(items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         elif word in _RTTS or word == "rtt":
             options["rtt"] = _RTTS.get(word, value) if word != "rtt" else value
             options["target"] = max(options["rtt"] // 20, 1000)
-        elif word == "unlimited":
-            options["bandwidth"] = 0
+        elif word in ("bandwidth", "unlimited"):
+            options |= {"bandwidth": value if word == "bandwidth" else 0, "autorate": False}
+        elif word == "autorate-ingress":
+            options["autorate"] = True
         elif word in ("atm", "ptm", "noatm"):
             options["atm"] = word
-        elif word != "no-ack-filter":
+        elif word != _IGNORED:
             _set_link(options, word, value)
     return options
 
@@ -93,8 +95,10 @@ CAKE: Final = QdiscKind(
         *_flags(("wash", "nowash"), "wash", "clear the code point of packets, or not", "nowash"),
         *_flags(("split-gso", "no-split-gso"), "split_gso", "is taken; packets are not split", "split-gso"),
         *_flags(("ingress", "egress"), "ingress", "count dropped packets for the shaper, or not", "egress"),
-        QdiscOption(word="no-ack-filter", argument="", default="set", doc="leave acknowledgments alone"),
-        *_flags(_MISSING, "", "is refused: not supported by ebpfvm"),
+        *_flags(tuple(ACK_MODES), "ack_filter", "{}: leave acknowledgments alone, or drop those of a flow that a later "
+                "one makes superfluous; aggressive keeps none of several", "no-ack-filter"),
+        QdiscOption(word="autorate-ingress", argument="autorate",
+                    doc="let the rate follow the estimate of what arrives; `bandwidth` ends it"),
         QdiscOption(word="rtt", value="TIME", default="100ms", unit="microseconds",
                     doc="round-trip time; the target delay is a twentieth of it"),
         *(QdiscOption(word=word, argument="rtt", doc=f"rtt {tc_us_text(time // 1000)}")
@@ -107,6 +111,7 @@ CAKE: Final = QdiscKind(
                       doc=f"{atm} overhead {overhead}" + (f" mpu {mpu}" if mpu else ""))
           for word, (atm, overhead, mpu) in _LINKS.items()),
         QdiscOption(word=_VLAN, argument="overhead", doc="4 bytes more"),
+        QdiscOption(word=_IGNORED, argument="", doc="is taken, and changes nothing"),
         QdiscOption(word="memlimit", value="SIZE", default="by rate and rtt", unit="bytes",
                     doc="memory for packets"),
         QdiscOption(word="fwmark", value="NUMBER", default=0, doc="mask of skb->mark that selects the tin")))

@@ -114,7 +114,7 @@ class CakeTin:
         self.old: deque[CakeFlow] = deque()
         self.decaying_flows: deque[CakeFlow] = deque()
         self.next_time = self.deficit = self.backlog = self.packets = self.bytes = self.max_len = 0
-        self.sparse = self.bulk = self.decaying = self.unresponsive = self.dropped = self.marked = 0
+        self.sparse = self.bulk = self.decaying = self.unresponsive = self.acks_dropped = self.dropped = self.marked = 0
         self.hits = self.misses = self.collisions = self.average = self.peak = self.base = 0
         self.hosts: tuple[dict[int, int], dict[int, int]] = ({}, {})
         self.set_rate(0, 0, 1514, 0, 0)

@@ -26,7 +26,9 @@ from ebpfvm.sched.qdiscs.hfsc import HFSC
 from ebpfvm.sched.qdiscs.hhf import HHF
 from ebpfvm.sched.qdiscs.htb import HTB
 from ebpfvm.sched.qdiscs.mq import MQ
+from ebpfvm.sched.qdiscs.multiq import MULTIQ
 from ebpfvm.sched.qdiscs.netem_options import NETEM
+from ebpfvm.sched.qdiscs.noqueue import BLACKHOLE, NOQUEUE
 from ebpfvm.sched.qdiscs.pie import PIE
 from ebpfvm.sched.qdiscs.plug import PLUG
 from ebpfvm.sched.qdiscs.prio import PFIFO_FAST, PRIO
@@ -41,8 +43,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _KINDS: Final = (
-    BFIFO, BPF, CAKE, CBS, CHOKE, CLSACT, CODEL, DRR, ETF, ETS, FQ, FQ_CODEL, FQ_PIE, GRED, HFSC, HHF, HTB,
-    INGRESS, MQ, NETEM, PFIFO, PFIFO_FAST, PFIFO_HEAD_DROP, PIE, PLUG, PRIO, QFQ, RED, SFQ, SKBPRIO, TBF)
+    BFIFO, BLACKHOLE, BPF, CAKE, CBS, CHOKE, CLSACT, CODEL, DRR, ETF, ETS, FQ, FQ_CODEL, FQ_PIE, GRED, HFSC, HHF, HTB,
+    INGRESS, MQ, MULTIQ, NETEM, NOQUEUE, PFIFO, PFIFO_FAST, PFIFO_HEAD_DROP, PIE, PLUG, PRIO, QFQ, RED, SFQ, SKBPRIO,
+    TBF)
 
 
 def _declared() -> Iterator[tuple[str, QdiscKind]]:

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from ebpfvm.errnos import EINVAL
 from ebpfvm.errors import UsageError
 from ebpfvm.sched.classful import OneClassQdisc, QdiscClass, account_out, drop_count, qdisc_enqueue
+from ebpfvm.sched.classify import taken, tcf_classify
 from ebpfvm.sched.qdisc_kind import NEEDED, QdiscKind, QdiscOption
 from ebpfvm.sched.qdiscs.fifo import Bfifo
 from ebpfvm.sched.red_law import ADAPT_NS, RedParams, RedQueue, red_params
 from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_SUCCESS, Qdisc
-from ebpfvm.sched.shown import Part
+from ebpfvm.sched.shown import Part, list_of, worded
+from ebpfvm.sched.tc.lr import first, listing
+from ebpfvm.sched.tc.tc_verdict import TcfResult
 from ebpfvm.sched.units import format_size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ebpfvm.sched.account import Packet
+    from ebpfvm.sched.qdisc_kind import Loader
     from ebpfvm.sched.sch_generic import QdiscDevice
+    from ebpfvm.sched.tc.block import Block
+    from ebpfvm.sched.tc.lr import Rule
 
 BANDWIDTH: Final = 10_000_000 // 8
 PROBABILITY: Final = 0.02
+QEVENTS: Final = ("early_drop", "mark")
+"""The events at which filters are asked, in the order in which `tc` shows them."""
 
 
 class Red(OneClassQdisc):
@@ -32,17 +41,27 @@ class Red(OneClassQdisc):
         dev, handle: as for `Qdisc`.
         limit: bytes that may be queued.
         params: the parameters.
+        qevents: filters that are asked about packets: "early_drop" those that RED drops, "mark" those that it has
+            marked.
     """
 
     kind = "red"
 
-    def __init__(self, dev: QdiscDevice, handle: int, limit: int, params: RedParams) -> None:
+    def __init__(self, dev: QdiscDevice, handle: int, limit: int, params: RedParams,
+                 qevents: Mapping[str, Block] | None = None) -> None:
         super().__init__(dev, handle)
+        self.qevents = dict(qevents or {})
         self.red = RedQueue(params, lambda: dev.account.kernel.random.getrandbits(32))
         self.change(limit, params)
 
-    def change(self, limit: int, params: RedParams) -> None:
-        """Set all parameters anew, with a new queue (red_change)."""
+    def change(self, limit: int, params: RedParams, qevents: Mapping[str, Block] | None = None) -> None:
+        """Set all parameters anew, with a new queue (red_change); the blocks of filters cannot change.
+
+        Raises:
+            OSError: EINVAL if other blocks are named.
+        """
+        if any(self.qevents.get(event) is not block for event, block in (qevents or {}).items()):
+            raise OSError(EINVAL, "Change of blocks is not supported")
         self.limit = limit
         if limit:
             old = self.graft(self.leaf, Bfifo(self.dev, 0, limit))
@@ -69,7 +88,13 @@ class Red(OneClassQdisc):
         assert child is not None
         self._adapt()
         self.red.measure(child.kernel_view.backlog, self.dev.loop.now)
-        if not self.red.passes(self.red.decide(), skb, self):
+        marks = self.red.all_marks
+        passes = self.red.passes(self.red.decide(), skb, self)
+        event = "early_drop" if not passes else "mark" if self.red.all_marks != marks else ""
+        asked = self._asked(event, skb, to_free)
+        if asked:
+            return NET_XMIT_CN | asked
+        if not passes:
             self.kernel_view.drops += 1
             to_free.append(skb)
             return NET_XMIT_CN
@@ -81,6 +106,13 @@ class Red(OneClassQdisc):
             self.red.pdrop += 1
             self.kernel_view.drops += 1
         return result
+
+    def _asked(self, event: str, skb: Packet, to_free: list[Packet]) -> int:
+        """Ask the filters of an event, and return what enqueue adds if they take the packet (tcf_qevent_handle)."""
+        block = self.qevents.get(event)
+        hops = skb.hops
+        result = taken(tcf_classify(skb, block, TcfResult())) if block is not None else 0
+        return self.unclassified(skb, hops, result, to_free) if result else 0
 
     def dequeue(self) -> Packet | None:
         """Return the child's next packet; without one, the queue is idle."""
@@ -108,8 +140,11 @@ class Red(OneClassQdisc):
         self._adapt()
         params = self.red.params
         sizes = (("limit", self.limit), ("min", params.least), ("max", params.most))
-        return [*(Part(f"{word} {format_size(size)} ", word, size) for word, size in sizes), *params.shown_flags(),
-                *(params.shown_details(self.red.chance) if details else [])]
+        events = [[Part("qevent "), Part(f"{event} ", "kind", event), worded("block", self.qevents[event].index)]
+                  for event in QEVENTS if event in self.qevents]
+        return [*(Part(f"{word} {format_size(size)} ", word, size) for word, size in sizes), *params.all_flags(),
+                *(params.shown_details(self.red.chance) if details else []),
+                *([list_of("qevents", events)] if events else [])]
 
     def xstats(self) -> list[Part]:
         """Return the counters."""
@@ -135,7 +170,24 @@ def red_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, An
     values = {"least": least, "most": most, "burst": burst, "avpkt": avpkt,
               "bandwidth": options.get("bandwidth") or BANDWIDTH,
               "probability": options.get("probability", PROBABILITY)}
-    return {"limit": limit, "params": red_params("RED", (least, most), values, flags)}
+    found = {"limit": limit, "params": red_params("RED", (least, most), values, flags)}
+    events = dict(value for word, value in items if word == "qevent")
+    if 0 in events.values():
+        raise UsageError("RED: qevent block 0: blocks have numbers from 1 on")
+    return {**found, "qevents": events} if events else found
+
+
+def _resolve(arguments: dict[str, Any], loader: Loader) -> dict[str, Any]:
+    """Find the blocks of events by their numbers."""
+    if "qevents" in arguments:
+        arguments["qevents"] = {event: loader.block(index) for event, index in arguments["qevents"].items()}
+    return arguments
+
+
+def _grammar() -> list[Rule]:
+    return [*listing("options", "option"), *(rule for item in _OPTIONS for rule in item.rules()),
+            ("option : 'qevent' event 'block' NUMBER", lambda word, event, _, index: (word, (event, index))),
+            *((f"event : '{event}'", first) for event in QEVENTS)]
 
 
 def red_options(unit: str, probability: float, limit: str, bandwidth: str = "10Mbit") -> tuple[QdiscOption, ...]:
@@ -159,11 +211,17 @@ def red_options(unit: str, probability: float, limit: str, bandwidth: str = "10M
         QdiscOption(word="harddrop", argument="params", doc="drop above `max` even what could be marked"))
 
 
+_OPTIONS: Final = (
+    *red_options("bytes", PROBABILITY, "bytes that may be queued"),
+    QdiscOption(word="nodrop", argument="params", doc="with `ecn`, queue what cannot be marked"),
+    QdiscOption(word="adaptive", also=("adaptative",), argument="params",
+                doc="change `probability` so that the average stays in the middle"))
+
+
 RED: Final = QdiscKind(
-    name="red", make=Red, arguments=red_arguments,
+    name="red", make=Red, arguments=red_arguments, resolve=_resolve, grammar=_grammar,
     doc="Random early detection: drops or marks by chance before a queue is full.",
-    options=(
-        *red_options("bytes", PROBABILITY, "bytes that may be queued"),
-        QdiscOption(word="nodrop", argument="params", doc="with `ecn`, queue what cannot be marked"),
-        QdiscOption(word="adaptive", also=("adaptative",), argument="params",
-                    doc="change `probability` so that the average stays in the middle")))
+    options=(*_OPTIONS, QdiscOption(
+        word="qevent", argument="qevents", inner=(*QEVENTS, "block"),
+        doc="`qevent early_drop block` N or `qevent mark block` N: ask the filters of a shared block about packets "
+            "that are dropped early, or that have been marked; they can drop, copy or redirect them")))

@@ -12,6 +12,7 @@ from ebpfvm.sched.classful import ClassfulQdisc, account_out, tree_reduce_backlo
 from ebpfvm.sched.flow_lists import flow_of
 from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
 from ebpfvm.sched.qdiscs.fifo import psched_mtu
+from ebpfvm.sched.qdiscs.sfq_red import RED_OPTIONS, FlowRed, sfq_arguments
 from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_DROP, NET_XMIT_SUCCESS, Stats
 from ebpfvm.sched.shown import Part, entry, worded
 from ebpfvm.sched.tc.block import Block
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ebpfvm.sched.account import Packet
+    from ebpfvm.sched.red_law import RedParams, RedQueue
     from ebpfvm.sched.sch_generic import QdiscDevice
 
 DEPTH: Final = 127  # SFQ_MAX_DEPTH
@@ -34,10 +36,11 @@ _MIN_QUANTUM: Final = 256
 class SfqFlow:
     """A flow: its packets, what is left of its turn, and when its length changed (a number that grows)."""
 
-    __slots__ = ("allot", "backlog", "bucket", "changed", "queue")
+    __slots__ = ("allot", "backlog", "bucket", "changed", "queue", "red")
 
-    def __init__(self, bucket: int) -> None:
+    def __init__(self, bucket: int, red: RedQueue | None = None) -> None:
         self.bucket = bucket
+        self.red = red
         self.queue: deque[Packet] = deque()
         self.allot = self.backlog = self.changed = 0
 
@@ -51,7 +54,7 @@ class SfqClass(NamedTuple):
 
 
 class SfqOptions(TypedDict, total=False):
-    """The parameters of an sfq: packets, bytes of a turn, flows, packets of a flow, buckets, seconds."""
+    """The parameters of an sfq: packets, bytes of a turn, flows, packets of a flow, buckets, seconds, RED of flows."""
 
     limit: int
     quantum: int
@@ -60,6 +63,7 @@ class SfqOptions(TypedDict, total=False):
     headdrop: bool
     divisor: int
     perturb: int
+    red: RedParams
 
 
 class Sfq(ClassfulQdisc):
@@ -87,6 +91,7 @@ class Sfq(ClassfulQdisc):
         self.divisor, self.headdrop, self.perturb = DIVISOR, False, 0
         self._seed = dev.account.kernel.random.getrandbits(32)
         self._perturbed = dev.loop.now
+        self.red: FlowRed | None = None
         self._set_up(**options)
 
     def change(self, **options: Unpack[SfqOptions]) -> Never:
@@ -115,6 +120,9 @@ class Sfq(ClassfulQdisc):
             self.limit = min(limit, self.depth * self.max_flows)
             self.max_flows = min(self.max_flows, self.limit)
         self.perturb, self._perturbed = options.get("perturb", 0), self.dev.loop.now
+        if "red" in options:
+            random = self.dev.account.kernel.random
+            self.red = FlowRed(options["red"], self.headdrop, lambda: random.getrandbits(32))
 
     def bind_filter(self) -> None:
         """Let packets pass through the queues from now on: a filter has to see them."""
@@ -148,9 +156,9 @@ class Sfq(ClassfulQdisc):
         flow, stats = self.flows.get(bucket), self.kernel_view
         if flow is None and len(self.flows) >= self.max_flows:
             return self._refuse(skb, to_free)
-        if flow is not None and len(flow.queue) >= self.depth:
+        if flow is not None and (self._red_drops(flow, skb) or len(flow.queue) >= self.depth):
             return self._refuse(skb, to_free) if not self.headdrop else self._exchange(flow, skb, to_free)
-        flow = flow if flow is not None else SfqFlow(bucket)
+        flow = flow if flow is not None else self._new_flow(bucket)
         self._append(flow, skb)
         stats.qlen += 1
         stats.backlog += skb.wire_len
@@ -165,6 +173,17 @@ class Sfq(ClassfulQdisc):
             return NET_XMIT_CN
         tree_reduce_backlog(self, 1, dropped.wire_len)
         return NET_XMIT_SUCCESS
+
+    def _new_flow(self, bucket: int) -> SfqFlow:
+        return SfqFlow(bucket, self.red.new_flow() if self.red is not None else None)
+
+    def _red_drops(self, flow: SfqFlow, skb: Packet) -> bool:
+        """Return whether RED decides against a packet for the flow, or the oldest one of the flow."""
+        if self.red is None or flow.red is None:
+            return False
+        passes = self.red.passes(flow.red, flow.backlog, flow.queue[0], skb)
+        self.kernel_view.overlimits += passes is not None
+        return passes is False
 
     def _refuse(self, skb: Packet, to_free: list[Packet]) -> int:
         self.kernel_view.drops += 1
@@ -251,7 +270,7 @@ class Sfq(ClassfulQdisc):
         self.round.clear()
         for skb in queued:
             bucket, _ = self.classify(skb)
-            self._append(self.flows.get(bucket) or SfqFlow(bucket), skb)
+            self._append(self.flows.get(bucket) or self._new_flow(bucket), skb)
 
     def reset(self) -> None:
         """Drop what is queued."""
@@ -271,11 +290,17 @@ class Sfq(ClassfulQdisc):
         if details:
             parts.append(worded("flows", self.max_flows))
         parts.append(worded("divisor", self.divisor))
-        return [*parts, entry("perturb", self.perturb, "perturb {}sec ")] if self.perturb else parts
+        if self.perturb:
+            parts.append(entry("perturb", self.perturb, "perturb {}sec "))
+        return parts if self.red is None else [*parts, *self.red.shown()]
+
+    def counted(self) -> list[Part]:
+        """Return the counters of the RED of flows."""
+        return [] if self.red is None else self.red.counted()
 
 
 SFQ: Final = QdiscKind(
-    name="sfq", make=Sfq, without_options=True,
+    name="sfq", make=Sfq, arguments=sfq_arguments, without_options=True,
     doc="Stochastic fairness queueing: flows by hash take turns, and a full queue drops from the longest flow.",
     options=(
         QdiscOption(word="limit", value="NUMBER", default=DEPTH, unit="packets", doc="packets that may be queued"),
@@ -286,4 +311,5 @@ SFQ: Final = QdiscKind(
         QdiscOption(word="flows", value="NUMBER", default=FLOWS, doc="number of flows, at most `limit`"),
         QdiscOption(word="depth", value="NUMBER", default=DEPTH, unit="packets", doc="packets of one flow"),
         QdiscOption(word="headdrop", doc="drop the oldest packet of a flow instead of the newest"),
-        QdiscOption(word="divisor", value="NUMBER", default=DIVISOR, doc="number of buckets of the hash")))
+        QdiscOption(word="divisor", value="NUMBER", default=DIVISOR, doc="number of buckets of the hash"),
+        *RED_OPTIONS))

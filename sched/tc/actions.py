@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.sched.tc.act_bpf import ACT_BPF
 from ebpfvm.sched.tc.act_connmark import CONNMARK
@@ -17,7 +17,7 @@ from ebpfvm.sched.tc.act_simple import SIMPLE
 from ebpfvm.sched.tc.act_skbedit import SKBEDIT
 from ebpfvm.sched.tc.act_skbmod import SKBMOD
 from ebpfvm.sched.tc.action_kind import control_rules
-from ebpfvm.sched.tc.lr import option
+from ebpfvm.sched.tc.lr import first, option
 from ebpfvm.sched.tc.mirred import MIRRED
 
 if TYPE_CHECKING:
@@ -28,8 +28,26 @@ ACTIONS: Final = {kind.name: kind for kind in (
 """Every kind of action by its name."""
 
 
+_FOLLOWING: Final = tuple(name for name in ACTIONS if name not in ("police", "sample"))
+"""The kinds that may follow an action without the word `action`; `sample` is also a word of u32."""
+
+
 def action_rules() -> list[Rule]:
     """Return the rules for `action` and `police`."""
+    kinds = [rule for kind in ACTIONS.values() for rule in kind.rules()]
     return [("act : 'action~' action", option("action", "action")),
-            ("act : police", lambda action: ("police", action)), *control_rules(),
-            *(rule for kind in ACTIONS.values() for rule in kind.rules())]
+            ("act : police", lambda action: ("police", action)), ("act : act following", _joined),
+            ("action : following", first), *control_rules(), *map(_following, kinds)]
+
+
+def _joined(before: tuple[str, Any], action: Any) -> tuple[str, list[Any]]:
+    """Return an action together with those before it."""
+    word, value = before
+    return "actions", [*(value if word == "actions" else [value]), action]
+
+
+def _following(rule: Rule) -> Rule:
+    text, act = rule
+    head, _, tail = text.partition(" : ")
+    follows = head == "action" and tail.split()[0].strip("'") in (*_FOLLOWING, "redirect")
+    return (f"following : {tail}" if follows else text), act

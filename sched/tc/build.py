@@ -14,6 +14,7 @@ from ebpfvm.sched.qdiscs.kinds import QDISCS
 from ebpfvm.sched.sch_generic import TC_H_ROOT
 from ebpfvm.sched.tc.action_kind import COMMON
 from ebpfvm.sched.tc.actions import ACTIONS
+from ebpfvm.sched.tc.block import Block
 from ebpfvm.sched.tc.filters import FILTERS
 
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ class TcBuilder:
         if self.net.load_program is None:
             raise UsageError(f"object {path}: this namespace cannot load programs")
         return self.net.load_program(self._full(path), section, hook)
+
+    def block(self, index: int) -> Block:
+        """Return the shared block of a number, which may be new."""
+        return self.net.blocks.setdefault(index, Block(index=index))
 
     def register(self, path: str, links: str = "") -> list[str]:
         """Register the qdiscs of an object that fills struct_ops, and return the lines that bpftool prints.

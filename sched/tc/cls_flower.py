@@ -26,7 +26,7 @@ from ebpfvm.sched.shown import Part, nested
 from ebpfvm.sched.tc.block import Filter, TcfProto, shown_class, shown_skips
 from ebpfvm.sched.tc.dissect import Dissected, dissect
 from ebpfvm.sched.tc.filter_kind import FilterKind, mixed_rules
-from ebpfvm.sched.tc.lr import option_rules
+from ebpfvm.sched.tc.lr import option, option_rules
 from ebpfvm.sched.tc.masked import Masked, Range
 from ebpfvm.sched.tc.tc_text import address_text, mac_text
 from ebpfvm.sched.tc.tc_verdict import TcfResult
@@ -53,6 +53,10 @@ def _vlan_type(depth: int) -> Callable[[Dissected], int | None]:
     return read
 
 
+def _arp(part: int) -> Callable[[Dissected], int | None]:
+    return lambda headers: None if headers.arp is None else headers.arp[part]
+
+
 def _ip_flags(headers: Dissected) -> int | None:
     return None if headers.ip_proto is None else headers.fragment | headers.first << 1
 
@@ -71,12 +75,13 @@ FIELDS: Final[Mapping[str, Callable[[Dissected], int | None]]] = {
     "tcp_flags": lambda headers: headers.tcp_flags,
     "type": lambda headers: headers.icmp[0] if headers.icmp else None,
     "code": lambda headers: headers.icmp[1] if headers.icmp else None,
+    "arp_sip": _arp(1), "arp_tip": _arp(3), "arp_op": _arp(0), "arp_sha": _arp(2), "arp_tha": _arp(4),
 }
 """Each word of `tc ... flower` that compares, in the order in which `tc` shows them, with what it compares."""
 
 _SHOWN: Final = ("indev", "vlan_id", "vlan_prio", "vlan_ethtype", "cvlan_id", "cvlan_prio", "cvlan_ethtype", "dst_mac",
                  "src_mac", "eth_type", "ip_proto", "ip_tos", "ip_ttl", "dst_ip", "src_ip", "dst_port", "src_port",
-                 "tcp_flags", "type", "code", "ip_flags")
+                 "tcp_flags", "type", "code", "arp_sip", "arp_tip", "arp_op", "arp_sha", "arp_tha", "ip_flags")
 _SHOWN_AS: Final = {"type": "icmp_type", "code": "icmp_code"}
 _NUMBERS: Final = ("vlan_id", "vlan_prio", "cvlan_id", "cvlan_prio", "ip_tos", "ip_ttl", "dst_port", "src_port")
 _FLAGS: Final = ("frag", "firstfrag")
@@ -181,9 +186,13 @@ def _field_text(word: str, value: Any, four: bool) -> str:
         return str(value.name)
     if isinstance(value, Range):
         return f"{value.low}-{value.high}"
+    if word in ("arp_sip", "arp_tip"):
+        return address_text(value.value, value.mask, 32)
+    if word == "arp_op":
+        return _ARP_OPERATIONS[value.value - 1]
     if word in ("dst_ip", "src_ip"):
         return address_text(value.value, value.mask, 32 if four else 128)
-    if word in ("dst_mac", "src_mac"):
+    if word in ("dst_mac", "src_mac", "arp_sha", "arp_tha"):
         return mac_text(value.value, value.mask)
     if word in ("eth_type", "vlan_ethtype", "cvlan_ethtype"):
         names = _ETH_NAMES if word == "eth_type" else _VLAN_NAMES
@@ -220,14 +229,18 @@ _FLOWER: Final = {
     "cvlan_prio": "PRIO3", "cvlan_ethtype": "ETHERTYPE", "dst_mac": "MAC", "src_mac": "MAC", "eth_type": "ETHERTYPE",
     "ip_proto": "IPPROTO", "ip_tos": "MASKED8", "ip_ttl": "MASKED8", "ip_flags": "IPFLAGS", "dst_ip": "PREFIX",
     "src_ip": "PREFIX", "dst_port": "PORTS", "src_port": "PORTS", "tcp_flags": "MASKED12", "type": "MASKED8",
-    "code": "MASKED8", "skip_hw": "", "skip_sw": "",
+    "code": "MASKED8", "arp_sip": "PREFIX", "arp_tip": "PREFIX", "arp_sha": "MAC", "arp_tha": "MAC",
+    "skip_hw": "", "skip_sw": "", "verbose": "",
 }
+_ARP_OPERATIONS: Final = ("request", "reply")
 _WITH_PORTS: Final = (IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP)
 _ICMP: Final = (IPPROTO_ICMP, IPPROTO_ICMPV6)
 
 
 def _rules() -> list[Rule]:
-    return [*mixed_rules(), *option_rules("option", _FLOWER)]
+    words = dict(zip((*_ARP_OPERATIONS, "1", "2"), (1, 2, 1, 2), strict=True))
+    return [*mixed_rules(), *option_rules("option", _FLOWER), ("option : 'arp_op' operation", option("arp_op", "word")),
+            *((f"operation : '{word}'", lambda word: Masked(words[word], 0xFF, 8)) for word in words)]
 
 
 def _complete(options: dict[str, Any], matches: Sequence[Any], protocol: int, maker: FilterMaker) -> None:
@@ -241,6 +254,10 @@ def _complete(options: dict[str, Any], matches: Sequence[Any], protocol: int, ma
     for word in ("vlan_id", "vlan_prio", "vlan_ethtype"):
         if word in options and outer not in (ETH_P_8021Q, ETH_P_8021AD):
             raise UsageError(f"flower {word}: the filter's protocol must be 802.1Q or 802.1ad")
+    for word in options:
+        if word.startswith("arp_") and inner != ETH_P_ARP:
+            raise UsageError(f"flower {word}: the filter's protocol must be arp")
+    options.pop("verbose", None)
     proto = options.get("ip_proto")
     _needs(options, ("src_port", "dst_port"), proto, _WITH_PORTS)
     _needs(options, ("tcp_flags",), proto, (6,))
@@ -268,6 +285,9 @@ def _compare(options: dict[str, Any], ethertype: int) -> None:
                 raise UsageError(f"flower {word}: the filter's protocol is "
                                  f"{'ip' if ethertype == ETH_P_IP else 'ipv6'}, the address is not")
             options[word] = Masked(value, mask, have)
+    for word in ("arp_sip", "arp_tip"):
+        if word in options:
+            options[word] = Masked(*options[word])
     assert all(isinstance(value, Masked | Range) for word, value in options.items() if word.endswith("_port"))
 
 

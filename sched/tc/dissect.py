@@ -16,6 +16,7 @@ from ebpfvm.net import (
     ETH_HLEN,
     ETH_P_8021AD,
     ETH_P_8021Q,
+    ETH_P_ARP,
     ETH_P_IP,
     ETH_P_IPV6,
     IPPROTO_FRAGMENT,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 _PORTS: Final = (IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP)
 _VLANS: Final = (ETH_P_8021Q, ETH_P_8021AD)
 _ECN_MASK, _ECN_CE = 3, 3
+_ARP_HEAD: Final = bytes((0, 1, 8, 0, 6, 4))  # Ethernet, IPv4, and the lengths of their addresses
 
 
 class Dissected(NamedTuple):
@@ -56,6 +58,7 @@ class Dissected(NamedTuple):
         sport, dport: TCP, UDP or SCTP ports.
         tcp_flags: 12 bits.
         icmp: (type, code).
+        arp: operation, address and MAC address of the sender, those of the target.
     """
 
     src_mac: int | None = None
@@ -75,6 +78,7 @@ class Dissected(NamedTuple):
     dport: int | None = None
     tcp_flags: int | None = None
     icmp: tuple[int, int] | None = None
+    arp: tuple[int, int, int, int, int] | None = None
 
 
 def dissect(skb: SkBuff) -> Dissected:
@@ -101,7 +105,20 @@ def dissect_bytes(data: bytes) -> Dissected:
         return _transport(_ipv4(base, data, at), data)
     if kind == ETH_P_IPV6 and len(data) >= at + IPV6_HLEN and data[at] >> 4 == 6:
         return _transport(_ipv6(base, data, at), data)
-    return base
+    return _arp(base, data, at) if kind == ETH_P_ARP else base
+
+
+def _arp(base: Dissected, data: bytes, at: int) -> Dissected:
+    """Read a request or reply of ARP between Ethernet and IPv4."""
+    end = at + len(_ARP_HEAD) + 2 + 2 * (6 + 4)
+    if data[at:at + len(_ARP_HEAD)] != _ARP_HEAD or len(data) < end:
+        return base
+    operation = int.from_bytes(data[at + 6:at + 8], "big")
+    if operation not in (1, 2):
+        return base
+    places = ((14, 4), (8, 6), (24, 4), (18, 6))
+    sip, sha, tip, tha = (int.from_bytes(data[at + place:at + place + size], "big") for place, size in places)
+    return base._replace(arp=(operation, sip, sha, tip, tha))
 
 
 def _ipv4(base: Dissected, data: bytes, at: int) -> Dissected:

@@ -1,6 +1,6 @@
 """Extended matches of the basic classifier: cmp, u32 and meta, joined by and, or and not.
 
-Sources: net/sched/ematch.c, em_cmp.c, em_u32.c, em_meta.c, Linux 7.2.
+Sources: net/sched/ematch.c, em_cmp.c, em_nbyte.c, em_u32.c, em_meta.c, Linux 7.2.
 """
 
 from __future__ import annotations
@@ -140,6 +140,26 @@ class EmU32:
 
     def __str__(self) -> str:
         return f"u32({self.value:08x}/{self.mask:08x} at {'nexthdr+' if self.nexthdr else ''}{self.at})"
+
+
+@dataclass(frozen=True, slots=True)
+class EmNbyte:
+    """`nbyte("GET" at 8 layer transport)`: bytes at an offset from the header of a layer, by default the network's."""
+
+    needle: bytes
+    at: int
+    layer: int = 1
+
+    def matches(self, skb: SkBuff, headers: Dissected) -> bool:
+        """Return whether the bytes are there (em_nbyte_match)."""
+        base = (0, headers.network, headers.transport)[self.layer]
+        if base is None or base + self.at < 0:
+            return False
+        return skb.payload().startswith(self.needle, base + self.at)
+
+    def __str__(self) -> str:
+        text = "".join(chr(byte) if chr(byte).isprintable() and byte < 0x80 else "." for byte in self.needle)
+        return f'nbyte({self.needle.hex(" ")} "{text}" at {self.at} layer {self.layer})'
 
 
 META: Final[Mapping[str, Callable[[SkBuff, Dissected], int]]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpfvm.sched.tc.ematch import META, SIZES, Cmp, EmU32, Group, Joined, Meta, MetaValue, Not
+from ebpfvm.sched.tc.ematch import META, SIZES, Cmp, EmNbyte, EmU32, Group, Joined, Meta, MetaValue, Not
 from ebpfvm.sched.tc.lr import first, listing, option_rules
 from ebpfvm.sched.tc.u32_words import key_of
 
@@ -28,12 +28,20 @@ def ematch_rules() -> list[Rule]:
         *option_rules("cmp_option", {"layer": "LAYER", "mask": "NUMBER", "trans": ""}),
         ("match : 'u32' '(' align NUMBER NUMBER 'at' U32OFFSET ')'",
          lambda _, __, align, value, mask, ___, at, ____: _em_u32(SIZES[align], value, mask, at)),
+        ("match : 'nbyte' '(' TEXT 'at' OFFSET ')'",
+         lambda _, __, text, ___, at, ____: EmNbyte(_needle(text), at)),
+        ("match : 'nbyte' '(' TEXT 'at' OFFSET 'layer' LAYER ')'",
+         lambda _, __, text, ___, at, ____, layer, _____: EmNbyte(_needle(text), at, layer)),
         ("match : 'meta' '(' meta operator meta ')'",
          lambda _, __, left, operator, right, ___: Meta(left, operator, right)),
         ("meta : INTEGER", lambda value: MetaValue("", value)),
         ("meta : meta_name meta_options", lambda name, items: MetaValue(name, 0, **dict(items))),
         *listing("meta_options", "meta_option"), *option_rules("meta_option", {"shift": "U8", "mask": "NUMBER"})]
     return [*rules, *((f"meta_name : '{word}'", first) for word in META)]
+
+
+def _needle(text: str) -> bytes:
+    return text.strip('"').encode()
 
 
 def _em_u32(size: int, value: int, mask: int, at: tuple[int, bool]) -> EmU32:

@@ -80,7 +80,7 @@ _ACTIONS: Final = {"add": "add", "change": "change", "replace": "replace", "dele
                    "flush": "flush", "list": "show", "show": "show", "lst": "show", "ls": "show"}
 _SHOWS: Final = ("list", "show", "lst", "ls")
 _FLAGS: Final = {"statistics": "s", "details": "d", "json": "j", "pretty": "p", "force": "f",
-                 "names": "", "timestamp": "", "tshort": ""}  # without a letter: they change nothing here
+                 "names": "", "timestamp": "", "tshort": "", "brief": "", "color": ""}  # no letter: nothing changes
 _LINK: Final = {"mtu": "NUMBER", "txqueuelen": "NUMBER", "txqueuelen=qlen": "NUMBER", "numtxqueues": "NUMBER",
                 "numrxqueues": "NUMBER", "address": "MAC", "up": "", "down": "", "type": "NAME", "dev": "DEVICE",
                 "dev=name": "DEVICE"}

@@ -77,7 +77,7 @@ WORDS: Final[dict[str, dict[str, str]]] = {
         "bpf": "obj object object-file section sec export verbose direct-action da skip_hw skip_sw bytecode "
                "bytecode-file",
         "cgroup": "",
-        "flow": "hash map keys divisor rshift and or xor addend perturb baseclass",
+        "flow": "hash map key keys divisor rshift and or xor addend perturb baseclass",
         "flower": "dst_mac src_mac vlan_id vlan_prio vlan_ethtype cvlan_id cvlan_prio cvlan_ethtype mpls_label "
                   "mpls_tc mpls_bos mpls_ttl ip_proto ip_tos ip_ttl dst_ip src_ip dst_port src_port tcp_flags type "
                   "code arp_tip arp_sip arp_op arp_sha arp_tha enc_key_id enc_dst_ip enc_src_ip enc_dst_port "
@@ -117,18 +117,18 @@ WHY: Final = {
     "est": "rates are not estimated (estimator); `ebpfvm run` reports the rate of each flow",
     "estimator": "rates are not estimated (estimator); `ebpfvm run` reports the rate of each flow",
     "tc": "they change what is printed, or name what ebpfvm has none of: other namespaces, colours, files of names",
-    "cake": "acknowledgments are left alone, and the rate of the link is known",
-    "red": "blocks of filters are asked at the places of qdiscs only",
-    "sfq": "the RED of single flows is not modelled",
     "htb": "there is no hardware",
     "fq": "`defrate` is ignored by kernels, and there is no hardware",
     "mqprio": "there is no hardware with queues of its own",
     "taprio": "schedules of gates are not modelled",
-    "noqueue": "a device always has a queue here",
+    "tcindex": "Linux removed it in 6.3",
     "dualpi2": "`samples/rfc/dualpi2.o` is such a discipline",
     "cgroup": "there are no control groups",
     "route": "there are no routes",
     "flower": "packets carry no labels, tunnels or tracked connections",
+    "tunnel_key": "packets carry no tunnels",
+    "mpls": "packets carry no labels",
+    "xt": "Linux removed it in 6.8",
     "ct": "connections are not tracked"}
 """Subject -> why some of its words are rejected, if not for lack of a model."""
 

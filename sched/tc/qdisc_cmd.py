@@ -11,6 +11,7 @@ from ebpfvm.errnos import EEXIST, EINVAL, ENOENT
 from ebpfvm.errors import UsageError
 from ebpfvm.sched.classful import ClassfulQdisc
 from ebpfvm.sched.qdiscs.kinds import QDISCS
+from ebpfvm.sched.qdiscs.noqueue import NoQueue
 from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK, TC_H_ROOT, Qdisc, handle_text
 from ebpfvm.sched.shown import printed
 from ebpfvm.sched.size_table import SizeTable
@@ -139,6 +140,8 @@ class QdiscCommands(Commands):
         if stab is not None and upper is not None:
             refuse(EINVAL, "STAB not supported on a non root", "write stab for the root qdisc, or give class or qdisc "
                                                                "the options overhead and linklayer, as those of htb")
+        if command.kind == NoQueue.kind and upper is not None:
+            refuse(EINVAL, "Cannot assign noqueue to a class")
         new = self.builder.qdisc(command.kind, dev, handle or self.net.free_handle(dev), options,
                                  parent, upper)
         new.stab = stab
@@ -183,7 +186,7 @@ class QdiscCommands(Commands):
             return  # replace names an existing qdisc; its blocks cannot be changed
         for side in QDISCS[command.kind].hooks:
             index = command.args.get(f"{side}_block", 0)
-            dev.hooks[side] = self.net.blocks.setdefault(index, Block(index=index)) if index else Block()
+            dev.hooks[side] = self.builder.block(index) if index else Block()
         dev.hook_kind = command.kind
         dev.hook_seen = True
 

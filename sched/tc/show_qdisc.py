@@ -93,7 +93,8 @@ def show_qdisc(net: Namespace, dev: NetDev, flags: Collection[str], name_device:
             continue  # default children are not shown
         if not wanted.takes(qdisc):
             continue
-        yield [*_head(qdisc.kind, qdisc.handle), *where, *_place(qdisc), nested("options", qdisc.shown("d" in flags)),
+        options = [*qdisc.shown("d" in flags), *(qdisc.counted() if "s" in flags else ())]
+        yield [*_head(qdisc.kind, qdisc.handle), *where, *_place(qdisc), nested("options", options),
                *_size_table(qdisc.stab, flags),
                *((*stats_parts(qdisc.shown_stats), *qdisc.xstats()) if "s" in flags else ())]
     if dev.hook_kind and (wanted.ingress or wanted.parent == 0xFFFFFFF1 or wanted.handle == 0xFFFF0000

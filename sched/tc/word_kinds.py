@@ -310,6 +310,20 @@ def cookie(text: str) -> bytes:
     return found
 
 
+def addend(text: str) -> int:
+    """Return a number of 32 bits or an IPv4 address, whose negative is added by wrapping."""
+    rest = text.removeprefix("-")
+    value = int(ip_network(rest).network_address) if "." in rest else number(rest)
+    if not 0 <= value <= U32_MAX:
+        raise ValueError
+    return (-value if rest != text else value) & U32_MAX
+
+
+def whole_seconds(text: str) -> int:
+    """Return a number of seconds, which may be followed by `sec` or `s`."""
+    return int(unsigned(31).convert(text.removesuffix("sec").removesuffix("s")))
+
+
 def hw_stats(text: str) -> str:
     """Return how hardware is to count for an action."""
     if text not in ("any", "immediate", "delayed", "disabled"):
@@ -360,6 +374,8 @@ VALUES: Final = {
     "VERDICTS": WordKind(_verdicts, "verdicts, as in drop/pipe"),
     "MARK": WordKind(mark, "a mark, as in 0x10 or 0x10/0xf0"), "RANDOM": WordKind(random_value, "a number up to 10000"),
     "CHAIN": unsigned(28), "COOKIE": WordKind(cookie, "up to 16 bytes in hexadecimal"),
+    "ADDEND": WordKind(addend, "a number or an IPv4 address, with or without a minus sign"),
+    "SECONDS": WordKind(whole_seconds, "seconds"),
     "HWSTATS": WordKind(hw_stats, "any, immediate, delayed or disabled"),
     "VLANPROTO": WordKind(vlan_protocol, "802.1Q or 802.1ad"), "HEXDEC": unsigned(32),
     "NAME": WordKind(name, "a name"), "DEVICE": WordKind(name, "a device"),

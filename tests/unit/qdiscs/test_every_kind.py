@@ -29,11 +29,14 @@ OPTIONS: Final = (
     "choke limit 50 bandwidth 3mbit", "gred setup DPs 3 default 1", "hhf limit 20",
     "cake bandwidth 2mbit memlimit 20k", "cake", "skbprio limit 9", "plug", "etf clockid CLOCK_TAI delta 100000",
     "cbs idleslope 2000 sendslope -8000 hicredit 300 locredit -3000", "tbf rate 2mbit burst 4k latency 50ms",
-    "netem delay 5ms 2ms loss 2% duplicate 1%")
+    "netem delay 5ms 2ms loss 2% duplicate 1%", "noqueue", "blackhole",
+    "sfq redflowlimit 20000 min 1000 max 4000 avpkt 500 burst 4 probability 0.5 ecn headdrop",
+    "red limit 20k min 2k max 6k avpkt 500 burst 8 ecn qevent early_drop block 1 qevent mark block 2",
+    "cake autorate-ingress ack-filter-aggressive memlimit 20k")
 
 
 def test_no_kind_is_left_out() -> None:
-    others = {"bpf", "clsact", "ingress", "mq"}
+    others = {"bpf", "clsact", "ingress", "mq", "multiq"}
     assert {options.split()[0] for options in OPTIONS} == set(QDISCS) - others
 
 

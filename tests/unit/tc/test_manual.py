@@ -47,7 +47,7 @@ def test_the_examples_run_and_print_what_stands_below_them() -> None:
             assert [line.rstrip() for line in printed] == lines(text)
         elif kind == "python":
             exec(text, {})
-    assert [kind for kind, _ in BLOCKS].count("tc") == 13
+    assert [kind for kind, _ in BLOCKS].count("tc") == 14
 
 
 def test_every_keyword_is_explained() -> None:

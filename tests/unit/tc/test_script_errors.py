@@ -54,7 +54,7 @@ def test_the_common_grammar_is_unambiguous() -> None:
     ("foo", 1, ["'foo'", "class, filter, ip, link, qdisc, sysctl or tc"]),
     ("tc qdisc adx dev eth0", 10, ["'adx'", "add, change, del", "did you mean 'add'"]),
     ("tc qdisc add dve eth0 root pfifo", 14, ["'dve'", "a kind of qdisc", "parent, root", "did you mean 'dev'"]),
-    ("tc qdisc add dev eth0 root fifo", 28, ["'fifo'", "bfifo, bpf", "did you mean 'pfifo'"]),
+    ("tc qdisc add dev eth0 root fifo", 28, ["'fifo'", "bfifo, blackhole, bpf", "did you mean 'pfifo'"]),
     ("tc qdisc add dev eth0 root pfifo limt 5", 34, ["'limt'", "limit"]),
     ("tc qdisc add dev eth0 root pfifo limit", 34, ["a size, as in 10k or 1500b after 'limit'", "end of the command"]),
     ("tc qdisc add dev eth0 root pfifo limit 5000000000", 40, ["5000000000", "out of range"]),
