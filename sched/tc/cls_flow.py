@@ -73,7 +73,7 @@ _KEYS: Final[dict[str, Callable[[SkBuff, Dissected], int]]] = {
 """FLOW_KEY_*, in the kernel's order, which is that of the hash."""
 
 
-class Flow(TcfProto):
+class FlowFilter(TcfProto):
     """The classifier flow."""
 
     kind = "flow"
@@ -182,4 +182,4 @@ def _complete(options: dict[str, Any], matches: Sequence[Any], protocol: int, ma
             raise UsageError(f"flow: a map has one key, not {','.join(options['keys'])}; several are for hash")
 
 
-FLOW: Final = FilterKind(name="flow", cls=Flow, rules=_rules, complete=_complete)
+FLOW: Final = FilterKind(name="flow", cls=FlowFilter, rules=_rules, complete=_complete)
