@@ -14,7 +14,7 @@ from ebpfvm.engine.translate.flow_graph import FlowGraph
 from ebpfvm.engine.translate.program_body import GET, PUT
 from ebpfvm.engine.translate.sinking import sunk
 from ebpfvm.engine.translate.source import simplify
-from ebpfvm.engine.translate.statements import TICK, BlockCode, Stmt, assign, effect, effect_to, reads_of, sweep
+from ebpfvm.engine.translate.statements import NEXT_TICK, BlockCode, Stmt, assign, effect, effect_to, reads_of, sweep
 from ebpfvm.ints import U32_MAX
 from ebpfvm.kernel.refs import COUNT, CTX_UNIT, PROGRAM_UNIT
 from ebpfvm.lazy_tuples import NamedTuple
@@ -113,7 +113,7 @@ class Blocks:
         graph, code = simplify(FlowGraph(entry, {}), _reachable(entry, self.code))
         if not self.body.counts:
             return graph, code
-        free = {start: block._replace(lines=[line for line in block.lines if line.value != TICK])
+        free = {start: block._replace(lines=[line for line in block.lines if not line.value.startswith(NEXT_TICK)])
                 for start, block in code.items()}
         passed = any("ticks" in line.value for block in free.values() for line in block.lines)  # to what may consume it
         if not passed and not graph.loops and self.budget > sum(len(block.lines) for block in code.values()):

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 # Everything else in generated code is a constant, `loops` or `ticks`.
 VARIABLE: Final = re.compile(r"\b(?:r\d+|[bdgiklost]_\w+|v\d_f)\b")
 
-TICK: Final = "next(ticks, 0) is None or OVER()"
-"""The statement that counts against the budget outside of loops."""
+NEXT_TICK: Final = "next(ticks, 0)"
+TICK: Final = f"{NEXT_TICK} is None or OVER()"
+"""The statement that counts against the budget outside of loops; who uses the code may call `OVER` something else."""
 
 
 def slot_name(off: int, size: int) -> str:

@@ -69,6 +69,12 @@ def test_an_enqueued_packet_gets_its_references_at_once(source: RunSource) -> No
     assert not any(".get(" in text or "TAKE" in text or "GIVE" in text or ".refs +=" in text for text in texts)
 
 
+@pytest.mark.parametrize("source", sorted(USUAL), indirect=True)
+def test_a_budget_that_cannot_end_is_not_counted(source: RunSource) -> None:
+    counted = [text for text, _ in source.lines if "ticks" in text]
+    assert not counted, counted
+
+
 @pytest.mark.parametrize("source", ["shaper"], indirect=True)
 def test_programs_ask_the_variable_what_time_it_is(source: RunSource) -> None:
     read = [text for text, _ in source.lines if ".clock" in text and ".clock = now" not in text]
