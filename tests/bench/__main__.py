@@ -28,7 +28,7 @@ from tests.bench.figures import HEAD, Group, Settings, block, measured
 GROUPS: dict[str, Callable[[Settings], Group]] = {
     **{f"engine.{name}": partial(engines.group, name) for name in ("alu", "parse", "sort", "fifo")},
     "runs": whole_runs.runs, "struct_ops": whole_runs.struct_ops, "flows": whole_runs.flows,
-    "shaper": traffic_runs.shaper, "replay": traffic_runs.replay,
+    "senders": traffic_runs.senders, "shaper": traffic_runs.shaper, "replay": traffic_runs.replay,
     "verifier": verifier_rate.group,
     "memory": footprint.memory, "capture": footprint.capture, "start": footprint.start,
 }

@@ -30,16 +30,16 @@ def flags() -> list[str]:
     return [flag for flag in done.stdout.split() if flag.startswith("-l")]
 
 
-def binary() -> Path:
-    """Return the compiled scenario.
+def binary(source: str = "ns3_link.cc") -> Path:
+    """Return a compiled scenario.
 
     Raises:
         Missing: ns-3 or the compiler is not installed.
     """
-    return compiled("ns3_link.cc", "g++", flags(), INSTALL)
+    return compiled(source, "g++", flags(), INSTALL)
 
 
-def run(program: Path, kind: str, packets: int) -> Outcome:
-    """Run the scenario once with a queue disc, "Fifo" or "FqCoDel"."""
-    done = subprocess.run([program, kind, str(packets)], capture_output=True, text=True, check=True)
+def run(program: Path, kind: str, size: int) -> Outcome:
+    """Run a scenario once with a queue disc, "Fifo" or "FqCoDel", and so many packets or seconds."""
+    done = subprocess.run([program, kind, str(size)], capture_output=True, text=True, check=True)
     return Outcome(**json.loads(done.stdout))

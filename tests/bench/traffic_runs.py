@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ebpfvm.loader.open import load
 from ebpfvm.loader.variables import set_variables
+from tests.bench import ns3
 from tests.bench.figures import Figure, Group, Measure, Settings
 from tests.bench.footprint import write_capture
 from tests.bench.plain_loop import Outcome
@@ -25,6 +26,9 @@ from tests.bench.whole_runs import (
     through_ebpf,
 )
 
+QUEUES = {"RFC pfifo": "rfc/pfifo", "mainline codel": "mainline/codel", "RFC fq_codel": "rfc/fq_codel",
+          "RFC cake": "rfc/cake", "RFC dualpi2": "rfc/dualpi2"}
+BESIDE = {"RFC pfifo": "Fifo", "mainline codel": "CoDel", "RFC fq_codel": "FqCoDel"}
 BUCKET = {"rate": 10_000_000, "burst": 10_000, "limit": LIMIT}  # bytes a second: 80 Mbit/s
 
 
@@ -46,6 +50,33 @@ def replay(settings: Settings) -> Group:
                  {"RFC pfifo, fused": replayed(lambda path: through_ebpf(fifo, "fused", [], pcap=path)),
                   "plain": replayed(lambda path: run_replay(path, limit=LIMIT, rate=RATE, delay=DELAY))},
                  [Figure("RFC pfifo, fused", "plain", goal=">= 0.5")], once=not settings.quick)
+
+
+def senders(settings: Settings) -> Group:
+    """Return runs whose senders react: sixteen bulk transfers and a call."""
+    seconds = settings.size(10, 1)
+    traffic = [f"tcp:cc=cubic,n=16,rtt=40ms,stop={seconds}s", f"voip:stop={seconds}s"]
+    group = Group("senders", "us/packet", f"16 CUBIC connections and a call at 100 Mbit/s for {seconds} s, 40 ms of "
+                  "round trip; pfifo keeps 1000 packets. Processor time per packet that arrives at the queue, of the run "
+                  "alone, with translation; packets a second are its inverse. ns-3 (C++) runs its whole network stack, "
+                  "with acknowledgments as packets.",
+                  {f"{name}{suffix}": _reacting(path, engine, traffic, f"{seconds}s") for name, path in QUEUES.items()
+                   for suffix, engine in ((", fused", "fused"), ("", "translate"))},
+                  [*(Figure(f"{name}, fused", name) for name in QUEUES),
+                   *(Figure(f"{name}, fused", f"ns-3 {kind}") for name, kind in BESIDE.items())])
+    for kind in BESIDE.values():
+        group.offer(f"ns-3 {kind}", lambda kind=kind: _in_ns3(kind, seconds))
+    return group
+
+
+def _reacting(path: str, engine: str, traffic: list[str], duration: str) -> Measure:
+    found = sample("pfifo") if path == "rfc/pfifo" else load(SAMPLES.parent / f"{path}.o")
+    return per_packet(lambda: through_ebpf(found, engine, traffic, delay="20ms", duration=duration))
+
+
+def _in_ns3(kind: str, seconds: int) -> Measure:
+    program = ns3.binary("ns3_senders.cc")
+    return per_packet(lambda: ns3.run(program, kind, seconds))
 
 
 def shaper(settings: Settings) -> Group:
