@@ -57,9 +57,9 @@ def senders(settings: Settings) -> Group:
     seconds = settings.size(10, 1)
     traffic = [f"tcp:cc=cubic,n=16,rtt=40ms,stop={seconds}s", f"voip:stop={seconds}s"]
     group = Group("senders", "us/packet", f"16 CUBIC connections and a call at 100 Mbit/s for {seconds} s, 40 ms of "
-                  "round trip; pfifo keeps 1000 packets. Processor time per packet that arrives at the queue, of the run "
-                  "alone, with translation; packets a second are its inverse. ns-3 (C++) runs its whole network stack, "
-                  "with acknowledgments as packets.",
+                  "round trip; pfifo keeps 1000 packets. Processor time per packet that arrives at the queue, of the "
+                  "run alone, with translation; packets a second are its inverse. ns-3 (C++) runs its whole network "
+                  "stack, with acknowledgments as packets.",
                   {f"{name}{suffix}": _reacting(path, engine, traffic, f"{seconds}s") for name, path in QUEUES.items()
                    for suffix, engine in ((", fused", "fused"), ("", "translate"))},
                   [*(Figure(f"{name}, fused", name) for name in QUEUES),
