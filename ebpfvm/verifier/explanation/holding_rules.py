@@ -45,10 +45,23 @@ def leaked(story: Story, place: Spot | None) -> bool:
     else:
         what = "begins an iteration" if _iterates(story, start) else f"acquires {origin or 'a reference'}"
         story.tell(start, f"{story.callee(start)} {what}: {story.source(start)}")
-    if not _branches(story, start, ref.id):
+    ended = _end_of_callback(story, start)
+    if ended >= 0:
+        story.tell(ended, f"the callback ends here, and {name} is still owned: {story.source(ended)}")
+    if not _branches(story, start, ref.id, ended) and ended < 0:
         _dropped(story, start, ref.id, name)
     story.advice = _release_advice(story, start, name)
     return True
+
+
+def _end_of_callback(story: Story, start: int) -> int:
+    """Return the step that ended the callback in which step `start` acquired something, -1 if none did."""
+    depth = story.path.depth(start) if start >= 0 else 0
+    for at in range(start + 1, story.end if depth else 0):
+        frames = story.path.steps[at].frames
+        if len(frames) == depth + 1 and frames[depth].cb and story.path.insn(at).code == _EXIT:
+            return at
+    return -1
 
 
 def _release_advice(story: Story, start: int, name: str) -> str:
@@ -88,10 +101,12 @@ def _named_argument(story: Story, ref: int) -> str:
     return f"`{name}`" if name else ""
 
 
-def _branches(story: Story, start: int, ref: int) -> bool:
-    """Tell the branches since step `start`, if any; tests of the pointer itself had to go this way."""
+def _branches(story: Story, start: int, ref: int, end: int = -1) -> bool:
+    """Tell the branches from step `start` to `end`, if any; tests of the pointer itself had to go this way."""
     shown: list[int] = []
     for at, insn in story.tests(start + 1):
+        if 0 <= end < at:
+            continue
         tested = story.path.value(at, Spot(story.path.depth(at), insn.dst))
         if ref and isinstance(tested, Reg) and tested.type & r.MAYBE_NULL and ref in (tested.ref, tested.id):
             continue

@@ -172,3 +172,29 @@ int total_of_nothing(struct __sk_buff *skb)
 
 	return found ? total(found) & 1 : TC_ACT_OK;
 }
+
+struct search {
+	struct __sk_buff *skb;
+	__u32 found;
+};
+
+static long search_port(__u32 port, struct search *search)
+{
+	struct bpf_sock_tuple tuple = {};
+	struct bpf_sock *socket;
+
+	tuple.ipv4.dport = port;
+	socket = bpf_sk_lookup_udp(search->skb, &tuple, sizeof(tuple.ipv4), -1, 0); // cause: found_and_kept
+	if (socket)
+		search->found++;
+	return 0; // cause: found_and_kept
+}
+
+SEC("tc")
+int found_and_kept(struct __sk_buff *skb)
+{
+	struct search search = {.skb = skb};
+
+	bpf_loop(4, search_port, &search, 0);
+	return search.found ? TC_ACT_OK : TC_ACT_SHOT; // fails: found_and_kept
+}
