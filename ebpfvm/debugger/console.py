@@ -132,7 +132,7 @@ class Console(cmd.Cmd):
             step = cursor.step
             cursor.go(cursor.at + 1)
             if step is not None:
-                self._say(f"       {change}" for change in describe.changes(step, cursor.step))
+                self._say(f"       {change}" for change in describe.changes(cursor.recording, step, cursor.step))
         self._times(text, move)
 
     def do_finish(self, text: str) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpfvm.btf.value_text import value_text
 from ebpfvm.escape import escape
 from ebpfvm.kernel.emulated import FRAME_SIZE
+from ebpfvm.kernel.memory import REGION_SHIFT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ebpfvm.debugger.recording import Change, Executed
+    from ebpfvm.debugger.recording import Change, Executed, Recording
     from ebpfvm.debugger.watched import Value
 
 _SLOT = 8
@@ -32,10 +34,27 @@ def value(item: Value | None) -> str:
     return escape(item) if isinstance(item, str) else f"{item:#x}" if item > 9 else str(item)
 
 
-def changes(step: Executed, following: Executed | None) -> list[str]:
+def key(recording: Recording, name: str, text: str) -> str:
+    """Return the key of an element of a map, by its type if that is known; `text` has its bytes in hexadecimal."""
+    spec = recording.specs.get(name)
+    return value_text(spec.btf, spec.key_type, bytes.fromhex(text)) if spec and spec.btf and spec.key_type else text
+
+
+def element(recording: Recording, name: str, item: Value | None) -> str:
+    """Return the value of an element of a map, by its type if that is known."""
+    spec = recording.specs.get(name)
+    if not (isinstance(item, bytes) and spec and spec.btf and spec.value_type):
+        return value(item)
+    places = recording.places
+    return value_text(spec.btf, spec.value_type, item, lambda number: places.get(number >> REGION_SHIFT, hex(number)))
+
+
+def changes(recording: Recording, step: Executed, following: Executed | None) -> list[str]:
     """Return one line for each thing that a step changed, registers first.
 
     Args:
+        recording: to which the step belongs.
+        step: what was executed.
         following: the step after it, which has the registers afterwards; None at the end.
     """
     found = []
@@ -43,7 +62,7 @@ def changes(step: Executed, following: Executed | None) -> list[str]:
         found += [f"r{number}: {number_text(old)} -> {number_text(new)}"
                   for number, (old, new) in enumerate(zip(step.regs, following.regs, strict=True)) if old != new]
     for change in step.changes:
-        found += _change(change)
+        found += _change(recording, change)
     return found
 
 
@@ -52,14 +71,16 @@ def number_text(number: int) -> str:
     return str(number) if number < 1 << 16 else f"{number:#x}"
 
 
-def _change(change: Change) -> Iterator[str]:
+def _change(recording: Recording, change: Change) -> Iterator[str]:
     (kind, *rest), old, new = change
     if kind in ("stack", "packet") and isinstance(old, bytes) and isinstance(new, bytes) and len(old) == len(new):
         yield from _bytes(str(kind), rest[0], old, new)
     elif kind == "packet" and isinstance(old, bytes) and isinstance(new, bytes):
         yield f"packet #{rest[0]}: {len(old)} -> {len(new)} bytes"
     elif kind == "map":
-        yield f"map {rest[0]}, key {rest[1]}: {value(old)} -> {value(new)}"
+        name, where = map(str, rest)
+        yield (f"map {name}, key {key(recording, name, where)}: {element(recording, name, old)} -> "
+               f"{element(recording, name, new)}")
     elif kind == "ctx":
         if old is not None and new is not None:
             yield f"context, {rest[0]}: {value(old)} -> {value(new)}"

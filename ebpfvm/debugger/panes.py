@@ -58,7 +58,7 @@ def executed(recording: Recording) -> Iterator[str]:
         if line is not None and line != shown:
             yield f"; {line.file.rpartition('/')[2]}:{line.line}: {line.text.strip()}"
         shown = line
-        yield "; ".join([instruction(step), *describe.changes(step, following)])
+        yield "; ".join([instruction(step), *describe.changes(recording, step, following)])
 
 
 def source(cursor: Cursor) -> list[str]:
@@ -174,10 +174,12 @@ def calls(cursor: Cursor) -> list[str]:
 
 def maps(cursor: Cursor, name: str = "") -> list[str]:
     """Return the elements of the map of that name, or of all maps."""
-    found = []
+    found, recording = [], cursor.recording
     for key, item in cursor.state.items():
         if key[0] == "map" and name in ("", key[1]):
-            found.append(f"{key[1]}  key {key[2]}  value {describe.value(item)}")
+            which, where = str(key[1]), str(key[2])
+            found.append(f"{which}  key {describe.key(recording, which, where)}  "
+                         f"value {describe.element(recording, which, item)}")
     return found or [f"map {name!r} has no elements that user space can read" if name else "no map has elements"]
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ebpfvm.errors import Fault
     from ebpfvm.kernel.program import LoadedProgram
     from ebpfvm.limits import Limits
+    from ebpfvm.loader.object import MapSpec
 
 _STORES: Final = (c.BPF_ST, c.BPF_STX)
 
@@ -75,6 +76,7 @@ class Recording:
         start: the state before the first instruction.
         steps: the instructions; what happened between two runs is among the changes of the step before.
         places: id of a region -> what it is, for all regions to which a register has pointed.
+        specs: name of a map -> what its object says of it.
         runs: the runs of programs; a program that is called within another one is part of that one's run.
         fault: what ended the last run, None if it ended well.
         outcome: one line that says how everything ended.
@@ -84,6 +86,7 @@ class Recording:
     start: State = field(default_factory=dict)
     steps: list[Executed] = field(default_factory=list)
     places: dict[int, str] = field(default_factory=dict)
+    specs: dict[str, MapSpec] = field(default_factory=dict)
     runs: list[ProgramRun] = field(default_factory=list)
     fault: Fault | None = None
     outcome: str = ""
@@ -152,11 +155,12 @@ class StepRecorder(Hooks):
         for value in regs[:11]:
             number = value >> REGION_SHIFT
             if number and number not in places and number in regions:
-                places[number] = str(regions[number])
+                places[number] = watched.name_of(regions[number])
 
     def _begin(self, run: InterpreterRun) -> None:
         self._running = True
         runs = self.recording.runs
+        self.recording.specs.update((each.name, each.spec) for each in run.prog.kernel.maps.values())
         packet = watched.number_of(watched.packet_of(run.env.ctx))
         self._note(self._everything(run))
         runs.append(ProgramRun(run.prog, len(self.recording.steps), run.prog.kernel.clock, packet))

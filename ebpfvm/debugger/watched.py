@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.engine.interp_run import InterpreterRun
     from ebpfvm.kernel.emulated import Kernel
-    from ebpfvm.kernel.memory import Region
+    from ebpfvm.kernel.memory import AnyRegion, Region
     from ebpfvm.kernel.program import Context
     from ebpfvm.maps import BpfMap
 
@@ -60,6 +60,12 @@ def number_of(packet: SkBuff | XdpBuff | None) -> int:
     if isinstance(packet, Packet):
         return packet.id
     return packet.serial if isinstance(packet, SkBuff) else 0
+
+
+def name_of(region: AnyRegion) -> str:
+    """Return what a region is: the packet, if it is one, otherwise kind and name."""
+    owner = region.owner
+    return f"packet {number_of(owner)}" if isinstance(owner, Packet) and region.kind == "sk_buff" else str(region)
 
 
 def everything(run: InterpreterRun) -> State:
@@ -96,11 +102,20 @@ def part(run: InterpreterRun, region: Region) -> tuple[str, State]:
 
 
 def elements(bpf_map: BpfMap) -> Iterator[tuple[Key, Value]]:
-    """Yield the first elements of a map; nothing for maps that user space cannot read."""
+    """Yield the first elements of a map; nothing for maps that user space cannot read.
+
+    The values are what user space reads, but a kptr has the address of what it owns.
+    """
     view = MapView(bpf_map)
+    kptrs = [(id(region), offset, address) for address, region, offset in bpf_map.owned()]
     try:
         for key in islice(view, ELEMENTS):
-            yield ("map", bpf_map.name, key.hex(" ")), view[key]
+            value = bytearray(view[key])
+            region = bpf_map.find(key) if kptrs else None
+            for of, offset, address in kptrs:
+                if of == id(region):
+                    value[offset:offset + 8] = address.to_bytes(8, "little")
+            yield ("map", bpf_map.name, key.hex(" ")), bytes(value)
     except (KeyError, Fault):
         return
 

@@ -44,6 +44,13 @@ def test_stepi_says_what_an_instruction_changed() -> None:
     assert any("packet 1 (1000 bytes) is held by" in line for line in answers("break call bpf_kptr_xchg", "c", "si 4"))
 
 
+def test_elements_of_maps_are_shown_by_their_types_with_the_packets_in_them() -> None:
+    at_packet_2 = ("break packet 2", "c", "break call bpf_kptr_xchg", "c", "si")
+    assert "       map pifo, key {rank=0, seq=1}: {skb=NULL} -> {skb=packet 2}" in answers(*at_packet_2)
+    assert answers(*at_packet_2, "maps pifo")[-1] == "pifo  key {rank=0, seq=1}  value {skb=packet 2}"
+    assert answers(*at_packet_2, "rc 9", "maps pfifo.bss")[-1].endswith("value {pifo_len=0, dropped=0, pifo_seq=0}")
+
+
 def test_a_breakpoint_is_named_where_it_stops() -> None:
     lines = answers("break packet 2", "continue")
     assert lines[0] == "breakpoint 1: packet 2"
