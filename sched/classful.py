@@ -249,8 +249,8 @@ def drop_count(result: int) -> bool:
 
 def account_out(qdisc: Qdisc, skb: Packet) -> None:
     """Count a packet that leaves a qdisc (qdisc_bstats_update, qdisc_qstats_backlog_dec, qlen)."""
-    stats = qdisc.kernel_view
+    stats, size = qdisc.kernel_view, skb.wire_len
     stats.packets += 1
-    stats.bytes += skb.wire_len
-    stats.backlog -= skb.wire_len
+    stats.bytes += size
+    stats.backlog -= size
     stats.qlen -= 1

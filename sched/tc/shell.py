@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.tc.lexer import ScriptError, Word
+from ebpfvm.sched.tc.shell_programs import program_commands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,15 +21,13 @@ if TYPE_CHECKING:
 _ASSIGNED: Final = re.compile(r"([A-Za-z_]\w*)=(.*)", re.ASCII | re.DOTALL)
 _VARIABLE: Final = re.compile(r"\$(?:([A-Za-z_]\w*|[0-9])|\{(\w+)(?:(:?-)([^{}]*))?\})", re.ASCII)
 _REDIRECTION: Final = re.compile(r"(&|[0-9]?)>{1,2}(&[0-9]|.*)", re.ASCII)
-_PROGRAM: Final = re.compile(r"(?:/[\w.-]+)+/(tc|ip|bpftool|modprobe)", re.ASCII)
-_MODULES: Final = re.compile(r"(?:sch|cls|act|em)_\w+", re.ASCII)
+_PROGRAM: Final = re.compile(r"(?:/[\w.-]+)+/(tc|ip|bpftool|modprobe|ifconfig|ethtool)", re.ASCII)
 _ERRORS: Final = ("2", "&")  # streams that messages go to
 _NOTHING: Final = ("true", ":", "/bin/true")
 _DECLARING: Final = ("export", "readonly", "local", "declare")
 _WITHOUT_EFFECT: Final = ("echo", "printf", "set", *_NOTHING)
 _CONTROL: Final = frozenset(("if", "then", "else", "elif", "fi", "for", "while", "until", "do", "done", "case", "esac",
                              "function", "return", "{", "}"))
-_IFBS: Final = 2  # the module ifb makes ifb0 and ifb1
 
 
 class Variables:
@@ -129,25 +128,7 @@ def _commands(words: list[Word], source: str) -> Iterator[list[Word]]:
     if first.text in _CONTROL or first.text.endswith("()"):
         raise ScriptError(f"{first.text!r}: what controls a shell is not supported by ebpfvm; write the commands one "
                           "after the other", first, source)
-    if first.text == "modprobe":
-        yield from _loaded(first, [word for word in words[1:] if not word.text.startswith("-")], source)
-    else:
-        yield [first, *words[1:]]
-
-
-def _loaded(first: Word, rest: list[Word], source: str) -> Iterator[list[Word]]:
-    """Yield what stands for loading a module: the devices of ifb; nothing for qdiscs, filters and actions."""
-    name = rest[0] if rest else first
-    if name.text == "ifb":
-        settings = dict(word.text.split("=", 1) for word in rest[1:] if "=" in word.text)
-        count = settings.get("numifbs", str(_IFBS))
-        if not count.isdecimal() or int(count) > 64:
-            raise ScriptError(f"numifbs={count}: expected a number up to 64", name, source)
-        for number in range(int(count)):
-            text = f"ip link add ifb{number} type ifb"
-            yield [first._replace(text=word) for word in text.split()]
-    elif not _MODULES.fullmatch(name.text):
-        raise ScriptError(f"modprobe {name.text}: expected ifb, or a module of tc, as in sch_htb", name, source)
+    yield from program_commands([first, *words[1:]], source)
 
 
 def _expanded(word: Word, variables: Variables, source: str) -> list[Word]:

@@ -85,6 +85,12 @@ def test_a_refusal_of_the_kernel_is_forgiven(tail: str) -> None:
      "line 1, column 1: 'for': what controls a shell is not supported by ebpfvm; write the commands one after the "
      "other"),
     ("modprobe dummy", "line 1, column 10: modprobe dummy: expected ifb, or a module of tc, as in sch_htb"),
+    ("ifconfig eth0 10.0.0.1", "line 1, column 15: ifconfig: '10.0.0.1' is not supported by ebpfvm: expected up, down, "
+     "mtu N or txqueuelen N"),
+    ("ethtool -K eth0 tso maybe", "line 1, column 21: ethtool: 'maybe' is not supported by ebpfvm: expected -K DEV "
+     "FEATURE on|off, which changes nothing, because packets are as the link carries them"),
+    ("ethtool eth0", "line 1, column 9: ethtool: 'eth0' is not supported by ebpfvm: expected -K DEV FEATURE on|off, "
+     "which changes nothing, because packets are as the link carries them"),
     ("tc qdisc show || reboot",
      "line 1, column 15: || is followed by 'true', ':' or 'exit' here; other commands are not supported by ebpfvm"),
     ("tc qdisc del dev eth0 root || exit 1", "line 1, column 1: Cannot delete qdisc with handle of zero (ENOENT)"),
@@ -121,3 +127,11 @@ def test_a_mistake_in_a_batch_file_is_placed_there(tmp_path: Path, batch: str, m
 def test_a_batch_file_that_is_missing() -> None:
     with pytest.raises(ScriptError, match=r"^line 1, column 1: batch file nowhere: cannot be read: No such file"):
         run_script("tc -b nowhere", network())
+
+
+def test_ifconfig_and_ethtool_are_what_they_are_for_devices() -> None:
+    net = Namespace(Kernel())
+    net.add_device("eth0")
+    run_script("/sbin/ifconfig eth0 up mtu 1400 txqueuelen 50; sudo ethtool -K eth0 tso off gso off gro off", net)
+    device = net.device("eth0")
+    assert (device.up, device.mtu, device.tx_queue_len) == (True, 1400, 50)
