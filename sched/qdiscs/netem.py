@@ -25,7 +25,7 @@ from ebpfvm.sched.classful import (
 from ebpfvm.sched.qdiscs.netem_chance import Correlated, LossModel, Prng, Table, tabledist
 from ebpfvm.sched.sch_generic import NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
 from ebpfvm.sched.shown import Part, entry
-from ebpfvm.sched.tc.dissect import set_ce
+from ebpfvm.sched.tc.dissect import rewrite, set_ce
 from ebpfvm.sched.units import NSEC_PER_SEC, format_percent, format_tc_rate, format_tc_time, fraction, seconds
 
 if TYPE_CHECKING:
@@ -296,11 +296,10 @@ class Netem(OneClassQdisc):
 
     def _corrupt(self, skb: Packet) -> None:
         """Flip one bit of the captured part of the packet."""
-        data, length = bytearray(skb.payload()), skb.len
+        data = bytearray(skb.payload())
         if data:
             data[self._random.randrange(len(data))] ^= 1 << self._random.randrange(8)
-            skb.set_payload(bytes(data))
-            skb.len = length
+            rewrite(skb, data)
 
     def dequeue(self) -> Packet | None:
         """Return the packet whose time has come, or set a timer for the first (netem_dequeue)."""

@@ -171,7 +171,10 @@ def red_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, An
               "bandwidth": options.get("bandwidth") or BANDWIDTH,
               "probability": options.get("probability", PROBABILITY)}
     found = {"limit": limit, "params": red_params("RED", (least, most), values, flags)}
-    events = dict(value for word, value in items if word == "qevent")
+    given = [value for word, value in items if word == "qevent"]
+    events = dict(given)
+    if len(given) > len(events):
+        raise UsageError("RED: Duplicate qevent: each event has one block of filters")
     if 0 in events.values():
         raise UsageError("RED: qevent block 0: blocks have numbers from 1 on")
     return {**found, "qevents": events} if events else found

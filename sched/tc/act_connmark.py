@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.sched.shown import Part, entry
 from ebpfvm.sched.tc.action import Action, shown_verdict
-from ebpfvm.sched.tc.action_kind import COMMON, ActionKind, once_noted
+from ebpfvm.sched.tc.action_kind import COMMON, ActionKind, note_once
 from ebpfvm.sched.tc.lr import listing, option_rules
 from ebpfvm.sched.tc.tc_verdict import TC_ACT_PIPE
 
@@ -57,7 +57,7 @@ def _connmark_rules() -> list[Rule]:
 
 
 def _make(given: dict[str, Any], maker: Maker) -> Connmark:
-    once_noted(maker, _NOTE)
+    note_once(maker, _NOTE)
     return Connmark(given.get("zone", 0), given.get("control", TC_ACT_PIPE))
 
 

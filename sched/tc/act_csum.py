@@ -19,7 +19,7 @@ from ebpfvm.sched.shown import Part, entry
 from ebpfvm.sched.tc.action import Action, shown_verdict
 from ebpfvm.sched.tc.action_kind import COMMON, ActionKind
 from ebpfvm.sched.tc.crc32c import crc32c
-from ebpfvm.sched.tc.dissect import Dissected, dissect
+from ebpfvm.sched.tc.dissect import Dissected, dissect, rewrite
 from ebpfvm.sched.tc.lr import append, listing, option_rules
 from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TC_ACT_SHOT
 
@@ -60,9 +60,7 @@ class Csum(Action):
             return TC_ACT_SHOT
         if "iph" in self.headers and found.transport is not None and found.n_proto == ETH_P_IP:
             _write(data, found.network + 10, lambda: checksum(bytes(data[found.network:found.transport])))
-        if data != skb.payload():
-            skb.set_payload(bytes(data))
-            skb.len = length
+        rewrite(skb, data)
         self.stats.drops += self.control == TC_ACT_SHOT
         return self.control
 

@@ -12,7 +12,7 @@ from ebpfvm.errors import UsageError
 from ebpfvm.ints import U32_MAX
 from ebpfvm.sched.shown import Part, entry
 from ebpfvm.sched.tc.action import Action, shown_verdict
-from ebpfvm.sched.tc.action_kind import COMMON, ActionKind, once_noted
+from ebpfvm.sched.tc.action_kind import COMMON, ActionKind, note_once
 from ebpfvm.sched.tc.lr import listing, option_rules
 from ebpfvm.sched.tc.tc_verdict import TC_ACT_PIPE
 
@@ -96,7 +96,7 @@ def _dscp(mask: int, state: int) -> tuple[int, int]:
 
 
 def _make(given: dict[str, Any], maker: Maker) -> Ctinfo:
-    once_noted(maker, _NOTE)
+    note_once(maker, _NOTE)
     return Ctinfo(given.get("dscp"), given.get("cpmark"), given.get("zone", 0), given.get("control", TC_ACT_PIPE))
 
 

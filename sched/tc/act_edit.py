@@ -14,7 +14,7 @@ from ebpfvm.net import ETH_HLEN, ETH_P_8021AD, ETH_P_8021Q
 from ebpfvm.sched.shown import Part, entry, list_of
 from ebpfvm.sched.tc.action import Action, shown_verdict
 from ebpfvm.sched.tc.action_kind import COMMON, ActionKind
-from ebpfvm.sched.tc.dissect import dissect
+from ebpfvm.sched.tc.dissect import dissect, rewrite
 from ebpfvm.sched.tc.lr import append, first, listing, option_rules
 from ebpfvm.sched.tc.tc_text import mac_text
 from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_SHOT
@@ -163,7 +163,7 @@ class Pedit(Action):
 
         A missing header ends the action, and counts as an overlimit.
         """
-        headers, data, length = dissect(skb), bytearray(skb.payload()), skb.len
+        headers, data = dissect(skb), bytearray(skb.payload())
         transport = headers.transport
         for key in self.keys:
             base = (0 if key.header == "eth" else transport if key.header in ("tcp", "udp") else headers.network)
@@ -174,9 +174,7 @@ class Pedit(Action):
             word = int.from_bytes(data[at:at + 4], "big")
             value = (word + key.value) & ~key.mask & U32_MAX if key.add else key.value
             data[at:at + 4] = (word & key.mask ^ value).to_bytes(4, "big")
-        if data != skb.payload():
-            skb.set_payload(bytes(data))
-            skb.len = length
+        rewrite(skb, data)
         return self.control
 
     def shown(self, times: Sequence[Part] = ()) -> list[Part]:

@@ -10,7 +10,7 @@ from ebpfvm.net import ETH_P_IP, IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP, IPV4_HL
 from ebpfvm.sched.shown import Part, entry
 from ebpfvm.sched.tc.action import Action, shown_verdict
 from ebpfvm.sched.tc.action_kind import COMMON, ActionKind
-from ebpfvm.sched.tc.dissect import dissect
+from ebpfvm.sched.tc.dissect import dissect, rewrite
 from ebpfvm.sched.tc.lr import first, listing, option_rules
 from ebpfvm.sched.tc.tc_text import address_text, prefix_length
 from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TC_ACT_SHOT
@@ -52,15 +52,13 @@ class Nat(Action):
         if self.control == TC_ACT_SHOT:
             self.stats.drops += 1
             return self.control
-        found, data, length = dissect(skb), bytearray(skb.payload()), skb.len
+        found, data = dissect(skb), bytearray(skb.payload())
         if found.n_proto != ETH_P_IP or found.transport is None:
             return self.control
         if not self._packet(data, found.network, found.transport):
             self.stats.drops += 1
             return TC_ACT_SHOT
-        if data != skb.payload():
-            skb.set_payload(bytes(data))
-            skb.len = length
+        rewrite(skb, data)
         return self.control
 
     def _packet(self, data: bytearray, at: int, transport: int) -> bool:

@@ -8,7 +8,7 @@ from ebpfvm.net import ETH_HLEN
 from ebpfvm.sched.shown import Part, entry
 from ebpfvm.sched.tc.action import Action, shown_verdict
 from ebpfvm.sched.tc.action_kind import COMMON, ActionKind
-from ebpfvm.sched.tc.dissect import set_ce
+from ebpfvm.sched.tc.dissect import rewrite, set_ce
 from ebpfvm.sched.tc.lr import append, listing, option_rules
 from ebpfvm.sched.tc.tc_text import mac_text
 from ebpfvm.sched.tc.tc_verdict import TC_ACT_PIPE, TC_ACT_SHOT
@@ -49,7 +49,7 @@ class Skbmod(Action):
         if "ecn" in self.changes:
             set_ce(skb)
             return self.control
-        data, length = bytearray(skb.payload()), skb.len
+        data = bytearray(skb.payload())
         if len(data) < ETH_HLEN:
             return self.control
         for word, at, size in (("dmac", 0, 6), ("smac", 6, 6), ("etype", 12, 2)):
@@ -57,8 +57,7 @@ class Skbmod(Action):
                 data[at:at + size] = self.changes[word].to_bytes(size, "big")
         if "swap" in self.changes:
             data[:12] = data[6:12] + data[:6]
-        skb.set_payload(bytes(data))
-        skb.len = length
+        rewrite(skb, data)
         return self.control
 
     def shown(self, times: Sequence[Part] = ()) -> list[Part]:

@@ -65,7 +65,7 @@ class ActionKind:
             raise InternalError(f"{head}: none of its rules begins with the word {self.name!r}")
 
 
-def once_noted(maker: Maker, note: str) -> None:
+def note_once(maker: Maker, note: str) -> None:
     """Leave a note about an action that cannot do here what it does on other hosts, unless it is there already."""
     notes = maker.net.kernel.notes
     if note not in notes:

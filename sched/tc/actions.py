@@ -27,9 +27,8 @@ ACTIONS: Final = {kind.name: kind for kind in (
     ACT_BPF, CONNMARK, CSUM, CTINFO, GACT, MIRRED, NAT, PEDIT, POLICE, SAMPLE, SIMPLE, SKBEDIT, SKBMOD, VLAN)}
 """Every kind of action by its name."""
 
-
-_FOLLOWING: Final = tuple(name for name in ACTIONS if name not in ("police", "sample"))
-"""The kinds that may follow an action without the word `action`; `sample` is also a word of u32."""
+_FOLLOWING: Final = (*(name for name in ACTIONS if name not in ("police", "sample")), "redirect")
+"""The words that may begin another action without the word `action`; `sample` is also a word of u32."""
 
 
 def action_rules() -> list[Rule]:
@@ -47,7 +46,8 @@ def _joined(before: tuple[str, Any], action: Any) -> tuple[str, list[Any]]:
 
 
 def _following(rule: Rule) -> Rule:
+    """Return a rule for `action` as one for `following`, if its first word may begin another action; others as is."""
     text, act = rule
     head, _, tail = text.partition(" : ")
-    follows = head == "action" and tail.split()[0].strip("'") in (*_FOLLOWING, "redirect")
+    follows = head == "action" and tail.split()[0].strip("'") in _FOLLOWING
     return (f"following : {tail}" if follows else text), act

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _VID_MASK: Final = 0xFFF
 _KEPT: Final = ("mode", "keys", "divisor", "rshift", "mask", "xor", "addend", "perturb", "baseclass")
+"""What a change keeps if it does not name it."""
 
 
 def _folded(address: int | None) -> int:
@@ -91,18 +92,20 @@ class FlowFilter(TcfProto):
         return -1
 
     def change(self, handle: int, options: Mapping[str, Any]) -> Filter:
-        """Add a filter, or change one, which keeps what is not named but its actions (flow_change)."""
+        """Add a filter, or change one, which keeps what is not named but its mode and its actions (flow_change)."""
         old = self.get(handle) if handle else None
         known = {word: value for word, value in old.options.items() if word in _KEPT} if old is not None else {}
-        options = {**known, **options}
-        if not handle or "keys" not in options:
+        merged = {**known, **options}
+        if not handle or "keys" not in merged:
             raise OSError(EINVAL, "Invalid argument: flow needs a handle, and keys, as in handle 1 flow hash "
                                   "keys src,dst")
-        if options.get("perturb") and options["mode"] == "map":
-            raise OSError(EINVAL, "Invalid argument: perturb changes a hash, and this is a map")
-        if options.get("rshift", 0) > 31:
-            raise OSError(EINVAL, f"Invalid argument: rshift {options['rshift']} is more than 31")
-        return super().change(handle, {**options, "baseclass": self._base(options.get("baseclass", 0))})
+        if merged["mode"] == "map":
+            if options.get("perturb"):
+                raise OSError(EINVAL, "Invalid argument: perturb changes a hash, and this is a map")
+            merged["perturb"] = 0
+        if merged.get("rshift", 0) > 31:
+            raise OSError(EINVAL, f"Invalid argument: rshift {merged['rshift']} is more than 31")
+        return super().change(handle, {**merged, "baseclass": self._base(merged.get("baseclass", 0))})
 
     def _base(self, base: int) -> int:
         """Return the first class; by default, it is class 1 of the qdisc."""
@@ -176,10 +179,9 @@ def _rules() -> list[Rule]:
 
 def _complete(options: dict[str, Any], matches: Sequence[Any], protocol: int, maker: FilterMaker) -> None:
     options.update(options.pop("bits", {}))
-    if "keys" in options:
-        options.setdefault("mode", "map")
-        if options["mode"] == "map" and len(options["keys"]) > 1:
-            raise UsageError(f"flow: a map has one key, not {','.join(options['keys'])}; several are for hash")
+    options.setdefault("mode", "map")  # `tc` always sends one: a change that does not say "hash" makes a map
+    if options["mode"] == "map" and len(options.get("keys", ())) > 1:
+        raise UsageError(f"flow: a map has one key, not {','.join(options['keys'])}; several are for hash")
 
 
 FLOW: Final = FilterKind(name="flow", cls=FlowFilter, rules=_rules, complete=_complete)

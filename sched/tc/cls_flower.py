@@ -287,7 +287,10 @@ def _compare(options: dict[str, Any], ethertype: int) -> None:
             options[word] = Masked(value, mask, have)
     for word in ("arp_sip", "arp_tip"):
         if word in options:
-            options[word] = Masked(*options[word])
+            value, mask, have = options[word]
+            if have != 32:
+                raise UsageError(f"flower {word}: an IPv4 address is expected, as in 10.0.0.0/8")
+            options[word] = Masked(value, mask, have)
     assert all(isinstance(value, Masked | Range) for word, value in options.items() if word.endswith("_port"))
 
 

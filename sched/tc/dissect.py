@@ -199,7 +199,7 @@ def set_dscp(skb: SkBuff, dscp: int) -> None:
 
 
 def _set_tos(skb: SkBuff, headers: Dissected, tos: int) -> None:
-    data, at, length = bytearray(skb.payload()), headers.network, skb.len
+    data, at = bytearray(skb.payload()), headers.network
     if headers.n_proto == ETH_P_IP:
         data[at + 1] = tos
         data[at + 10:at + 12] = bytes(2)
@@ -208,5 +208,13 @@ def _set_tos(skb: SkBuff, headers: Dissected, tos: int) -> None:
     else:
         data[at] = data[at] & 0xF0 | tos >> 4
         data[at + 1] = data[at + 1] & 15 | tos << 4 & 0xF0
+    rewrite(skb, data)
+
+
+def rewrite(skb: SkBuff, data: bytearray) -> None:
+    """Replace the bytes of a packet by as many others; its length, of which a capture may have kept less, stays."""
+    if data == skb.payload():
+        return
+    length = skb.len
     skb.set_payload(bytes(data))
-    skb.len = length  # of a packet of which a capture kept less
+    skb.len = length

@@ -1,4 +1,4 @@
-"""Extended matches of the basic classifier: cmp, u32 and meta, joined by and, or and not.
+"""Extended matches of the basic classifier: cmp, nbyte, u32 and meta, joined by and, or and not.
 
 Sources: net/sched/ematch.c, em_cmp.c, em_nbyte.c, em_u32.c, em_meta.c, Linux 7.2.
 """

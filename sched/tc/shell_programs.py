@@ -39,7 +39,9 @@ def program_commands(words: list[Word], source: str = "") -> Iterator[list[Word]
 
 def _loaded(first: Word, rest: list[Word], source: str) -> Iterator[list[Word]]:
     """Yield what stands for loading a module: the devices of ifb; nothing for qdiscs, filters and actions."""
-    name = rest[0] if rest else first
+    if not rest:
+        raise ScriptError("modprobe: a module is missing: ifb, or one of tc, as in sch_htb", first, source)
+    name = rest[0]
     if name.text == "ifb":
         settings = dict(word.text.split("=", 1) for word in rest[1:] if "=" in word.text)
         count = settings.get("numifbs", str(_IFBS))
@@ -56,7 +58,10 @@ def _configured(words: list[Word], source: str) -> list[Word]:
     """Return the command of `ip` for `ifconfig DEV [up|down] [mtu N] [txqueuelen N]`."""
     rest = iter(words[2:])
     for word in rest:
-        if word.text not in ("up", "down") and (word.text not in ("mtu", "txqueuelen") or next(rest, None) is None):
+        if word.text in ("mtu", "txqueuelen"):
+            if next(rest, None) is None:
+                raise ScriptError(f"ifconfig: a number is missing after {word.text!r}", word, source)
+        elif word.text not in ("up", "down"):
             raise ScriptError(f"ifconfig: {word.text!r} is not supported by ebpfvm: expected up, down, mtu N or "
                               "txqueuelen N", word, source)
     return [words[0]._replace(text=text) for text in ("ip", "link", "set", "dev")] + words[1:]
@@ -64,9 +69,12 @@ def _configured(words: list[Word], source: str) -> list[Word]:
 
 def _check_features(words: list[Word], source: str) -> None:
     """Raise `ScriptError` unless a command is `ethtool -K DEV FEATURE on|off ...`, which changes nothing here."""
+    expected = "expected -K DEV FEATURE on|off, which changes nothing, because packets are as the link carries them"
+    if len(words) > 1 and words[1].text not in ("-K", "--offload"):
+        raise ScriptError(f"ethtool: {words[1].text!r} is not supported by ebpfvm: {expected}", words[1], source)
     pairs = words[3:]
-    wrong = words[min(1, len(words) - 1)] if len(words) < 5 or words[1].text not in ("-K", "--offload") else next(
-        (word for word in pairs[1::2] if word.text not in ("on", "off")), pairs[-1] if len(pairs) % 2 else None)
+    wrong = next((word for word in pairs[1::2] if word.text not in ("on", "off")), None)
     if wrong is not None:
-        raise ScriptError(f"ethtool: {wrong.text!r} is not supported by ebpfvm: expected -K DEV FEATURE on|off, which "
-                          "changes nothing, because packets are as the link carries them", wrong, source)
+        raise ScriptError(f"ethtool: unknown value {wrong.text!r}: {expected}", wrong, source)
+    if not pairs or len(pairs) % 2:
+        raise ScriptError(f"ethtool: a word is missing after {words[-1].text!r}: {expected}", words[-1], source)

@@ -96,7 +96,8 @@ class SysctlCommands(Commands):
 
     def _set(self, kind: str) -> None:
         if kind == "noqueue":
-            raise UsageError("the kind of qdisc noqueue is not supported by ebpfvm; a device has at least pfifo_fast")
+            raise UsageError(f"{_DEFAULT_QDISC}=noqueue is not supported by ebpfvm: a new device has pfifo_fast; write "
+                             "tc qdisc add dev NAME root noqueue for each that has none")
         if kind not in QDISCS and kind not in self.net.qdisc_kinds:
             known = sorted([*QDISCS, *self.net.qdisc_kinds])
             refuse(ENOENT, "write error: No such file or directory",

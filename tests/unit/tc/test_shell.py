@@ -85,9 +85,13 @@ def test_a_refusal_of_the_kernel_is_forgiven(tail: str) -> None:
      "line 1, column 1: 'for': what controls a shell is not supported by ebpfvm; write the commands one after the "
      "other"),
     ("modprobe dummy", "line 1, column 10: modprobe dummy: expected ifb, or a module of tc, as in sch_htb"),
+    ("modprobe", "line 1, column 1: modprobe: a module is missing: ifb, or one of tc, as in sch_htb"),
+    ("ifconfig eth0 mtu", "line 1, column 15: ifconfig: a number is missing after 'mtu'"),
+    ("ethtool -K eth0 tso", "line 1, column 17: ethtool: a word is missing after 'tso': expected -K DEV FEATURE "
+     "on|off, which changes nothing, because packets are as the link carries them"),
     ("ifconfig eth0 10.0.0.1", "line 1, column 15: ifconfig: '10.0.0.1' is not supported by ebpfvm: expected up, down, "
      "mtu N or txqueuelen N"),
-    ("ethtool -K eth0 tso maybe", "line 1, column 21: ethtool: 'maybe' is not supported by ebpfvm: expected -K DEV "
+    ("ethtool -K eth0 tso maybe", "line 1, column 21: ethtool: unknown value 'maybe': expected -K DEV "
      "FEATURE on|off, which changes nothing, because packets are as the link carries them"),
     ("ethtool eth0", "line 1, column 9: ethtool: 'eth0' is not supported by ebpfvm: expected -K DEV FEATURE on|off, "
      "which changes nothing, because packets are as the link carries them"),

@@ -78,7 +78,7 @@ def test_a_kind_that_is_used_stays_until_its_last_qdisc_is_gone(net: Namespace) 
     ("bpftool struct_ops frob", "expected dump, list, register, show or unregister"),
     ("bpftool map show", "unknown word 'map'"),
     ("sysctl net.core.default_qdisc=nope", r"write error: No such file or directory: there is no kind of qdisc 'nope'"),
-    ("sysctl -w net.core.default_qdisc=noqueue", "noqueue is not supported by ebpfvm"),
+    ("sysctl -w net.core.default_qdisc=noqueue", "noqueue is not supported by ebpfvm: a new device has pfifo_fast"),
     ("sysctl -w net.ipv4.ip_forward=1", r"sysctl net.ipv4.ip_forward is not supported by ebpfvm, only net.core.def"),
     ("sysctl", "expected .*a name, as in net.core.default_qdisc")])
 def test_errors_name_what_to_do(net: Namespace, command: str, text: str) -> None:
