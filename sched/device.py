@@ -75,7 +75,7 @@ class NetDevice:
         self.loop = loop
         self.account = account
         self._clock = account.kernel
-        self._sent = self.sent  # bound once: CPython looks a method up slowly where it is not called
+        self._sent = self.sent  # bound once: each `self.method` that is not called makes a new object
         self.link = link
         self.sink = sink
         self.hard_header_len = hard_header_len

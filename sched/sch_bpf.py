@@ -121,7 +121,7 @@ class SchBpf(ClassfulQdisc):
         ctx = free.pop() if free else SchBpfCtx(self.account.kernel, self._layouts[0])
         ctx.packet, ctx.classid, ctx.delay = skb, self.handle, 0
         try:
-            result = run(ctx) & U32_MAX  # CPython calls an attribute slowly, which might be a method
+            result = run(ctx) & U32_MAX  # a local variable: CPython calls it faster than an attribute
         finally:
             free.append(ctx)  # nothing else runs before it is read for the last time below
         if self.dev.observer is not None:

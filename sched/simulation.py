@@ -140,7 +140,7 @@ class Simulation:
         kernel.devices[self.device.ifindex] = self.device
         self.progress: Callable[[int], None] | None = None
         self._receive: Callable[[Packet], object] = self.device.xmit
-        self._arrival = self._arrive_of  # bound once: CPython looks a method up slowly where it is not called
+        self._arrival = self._arrive_of  # bound once: each `self.method` that is not called makes a new object
         self._feeds = 0  # sources that still have packets
         self.feeding = False
         self.fuse: Callable[[Simulation, int | None], str] | None = None
@@ -317,7 +317,7 @@ class Simulation:
         if account.log is not None:
             account.log.append(packet)
         number, receive = packet.id, self._receive
-        receive(packet)  # CPython calls an attribute slowly, which might be a method
+        receive(packet)  # a local variable: CPython calls it faster than an attribute
         if not number & PROGRESS_EVERY and self.progress is not None:
             self.progress(number)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Final, Literal
 
 from ebpfvm.btf import types as t
@@ -82,7 +83,7 @@ class _Writer(NamedTuple):
         if isinstance(element, t.Int) and size == 1 and (element.is_char or element.name == "char"):
             text, _, rest = data.partition(b"\0")
             if text.isascii() and text.decode("ascii").isprintable() and not rest.strip(b"\0"):
-                return f'"{text.decode()}"'
+                return json.dumps(text.decode())  # with a backslash before quotes
         if not size:
             return "[]"
         shown = [self.text(array.type, data[at:at + size], depth + 1)

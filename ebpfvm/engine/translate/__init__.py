@@ -167,7 +167,7 @@ class TranslatedRun(Run):
         Raises:
             Fault: with the place; a reference that is still held at the end is a "leak".
         """
-        enter = self.entry  # CPython calls an attribute slowly, which might be a method
+        enter = self.entry  # CPython calls a local variable faster than an attribute
         return enter(ctx)
 
     def enter_slowly(self, ctx: Context) -> int:

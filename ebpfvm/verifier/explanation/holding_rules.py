@@ -33,10 +33,10 @@ def leaked(story: Story, place: Spot | None) -> bool:
         return False
     refs = [ref for ref in story.path.steps[-1].refs if ref.kind == "ptr"]
     kept = story.value(Spot(story.path.depth(story.end), 0)) if story.failed else None
-    lost = [ref for ref in refs if not (isinstance(kept, Reg) and kept.ref == ref.id and len(refs) > 1)]
-    if not lost:
+    owned = [ref for ref in refs if not (isinstance(kept, Reg) and kept.ref == ref.id and len(refs) > 1)]
+    if not owned:
         return False
-    ref = lost[0]
+    ref = owned[0]
     start = _since(story, story.end, lambda step: any(item.id == ref.id for item in step.refs))
     origin = _named(story, start) if start >= 0 else _named_argument(story, ref.id)
     name = origin or "it"

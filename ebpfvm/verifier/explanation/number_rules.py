@@ -24,7 +24,14 @@ _SIGNED = (c.BPF_JSGT, c.BPF_JSGE, c.BPF_JSLT, c.BPF_JSLE)
 
 
 def range_of(story: Story, place: Spot, at: int | None = None, copies: bool = True) -> bool:
-    """Tell where a number came from and what happened to its range before step `at`; `copies`: and to copies of it."""
+    """Tell where a number came from and what happened to its range.
+
+    Args:
+        story: of the rejection.
+        place: where the number is.
+        at: the step before which it is there; the last one by default.
+        copies: whether to tell of copies of the number whose range is known, too.
+    """
     at = story.end if at is None else at
     value = story.path.value(at, place)
     if not isinstance(value, Reg) or value.type != r.SCALAR:
@@ -34,10 +41,10 @@ def range_of(story: Story, place: Spot, at: int | None = None, copies: bool = Tr
     name = story.name(events) or "the number"
     lost, seen = False, set[str | int]()
     for number, event in enumerate(events[:-1]):
-        round = story.place(event.at) if event.kind == "computed" else story.pc(event.at)
-        if round in seen:
+        line = story.place(event.at) if event.kind == "computed" else story.pc(event.at)
+        if line in seen:
             continue  # an earlier round of a loop
-        seen.add(round)
+        seen.add(line)
         lost |= _step(story, event, name, narrowed_before=any(_narrowed(old) for old in events[number + 1:]))
     _origin(story, origin, name)
     story.tell_calls(events)
