@@ -26,7 +26,8 @@ _ACK, _SYN = 0x10, 0x02
 _ECN: Final = 0xC0  # ECE and CWR
 _FIXED: Final = 0xF3F  # the flags that decide what a pure acknowledgment is: all but ECE and CWR
 _END, _NOP, _SACK, _TIMESTAMP, _MD5 = 0, 1, 5, 8, 19
-_TIMESTAMP_SIZE: Final = 10
+_TIMESTAMP_VALUE: Final = 8  # bytes: two numbers of four
+_BROKEN: Final = (-1, b"")
 _HALF: Final = 1 << 31
 
 
@@ -38,7 +39,7 @@ class TcpAck(NamedTuple):
         flags: 12 bits.
         ack: acknowledgment number.
         data: bytes after the header.
-        options: (kind, value) of each option, None for an option that does not fit.
+        options: (kind, value) of each option; the last one is `_BROKEN` if it is cut short.
     """
 
     key: tuple[int, int | None, int | None, int, int]
@@ -94,12 +95,13 @@ def parse_ack(skb: Packet) -> TcpAck | None:
 
 
 def _options(data: bytes) -> list[tuple[int, bytes]]:
-    found = []
+    found: list[tuple[int, bytes]] = []
     while data and data[0] != _END:
         if data[0] == _NOP:
             data = data[1:]
             continue
         if len(data) < 2 or not 2 <= data[1] <= len(data):
+            found.append(_BROKEN)
             break
         found.append((data[0], data[2:data[1]]))
         data = data[data[1]:]
@@ -120,12 +122,12 @@ def _may_go(old: TcpAck, new: TcpAck) -> bool:
 
 
 def _plain(old: TcpAck, new: TcpAck) -> bool:
-    """Return whether an acknowledgment has no options that must not be lost (cake_tcph_may_drop)."""
-    stamps = next((value for kind, value in new.options if kind == _TIMESTAMP and len(value) == _TIMESTAMP_SIZE - 2),
-                  bytes(8))
+    """Return whether an acknowledgment has no options that must not be lost, or are broken (cake_tcph_may_drop)."""
+    stamps = next((value for kind, value in new.options if kind == _TIMESTAMP and len(value) == _TIMESTAMP_VALUE),
+                  bytes(_TIMESTAMP_VALUE))
     for kind, value in old.options:
         if kind == _TIMESTAMP:
-            if len(value) != _TIMESTAMP_SIZE - 2 or any(
+            if len(value) != _TIMESTAMP_VALUE or any(
                     _after(int.from_bytes(value[at:at + 4], "big"), int.from_bytes(stamps[at:at + 4], "big"))
                     for at in (0, 4)):
                 return False
