@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from argparse import ArgumentParser
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -128,9 +129,12 @@ def same(found: Object, asked: dict[str, Any], number: int, what: str) -> str:
 
 def run_all(check: Callable[[int], str], words: list[str]) -> None:
     """Run scenarios: how many, and the number of the first; print what differs, and how many were not fused and why."""
-    first = int(words[1]) if len(words) > 1 else 0
+    parser = ArgumentParser()
+    parser.add_argument("count", type=int)
+    parser.add_argument("first", type=int, nargs="?", default=0)
+    asked = parser.parse_args(words)
     reasons: Counter[str] = Counter()
-    for number in range(first, first + int(words[0])):
+    for number in range(asked.first, asked.first + asked.count):
         try:
             reasons[check(number)] += 1
         except AssertionError as error:

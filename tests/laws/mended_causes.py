@@ -1,14 +1,14 @@
 """The law of explanations: who mends what is named as the cause has a program that is accepted or fails elsewhere.
 
-`python -m tests.laws.mended_causes COUNT [FIRST]` breaks COUNT accepted programs, from number FIRST on, reads the
-explanation of each, does what it advises at the place that it names, and reports the share for which that helps; the
-other programs are counted by what their explanations said. `python -m tests.laws.mended_causes --show NUMBER` prints
-one of them.
+`python -m tests.laws.mended_causes [COUNT [FIRST]]` breaks COUNT accepted programs (default: 300), from number FIRST
+on, reads the explanation of each, does what it advises at the place that it names, and reports the share for which that
+helps; the other programs are counted by what their explanations said. `python -m tests.laws.mended_causes --show
+NUMBER` prints one of them.
 """
 
 from __future__ import annotations
 
-import sys
+from argparse import ArgumentParser
 from collections import Counter
 from typing import Final
 
@@ -101,7 +101,12 @@ def main(count: int, first: int) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "--show":
-        show(int(sys.argv[2]))
+    parser = ArgumentParser()
+    parser.add_argument("count", type=int, nargs="?", default=300)
+    parser.add_argument("first", type=int, nargs="?", default=0)
+    parser.add_argument("--show", type=int, metavar="NUMBER")
+    asked = parser.parse_args()
+    if asked.show is not None:
+        show(asked.show)
     else:
-        main(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+        main(asked.count, asked.first)

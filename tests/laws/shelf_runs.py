@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import sys
 import time
+from argparse import ArgumentParser
 from collections import Counter
 from typing import Final
 
@@ -48,19 +49,28 @@ def row(name: str, pair: Pair, first: int, count: int) -> tuple[str, list[str]]:
             f"{100 * both / count:.0f} | {time.process_time() - began:.0f} |"), differences
 
 
-def main(words: list[str]) -> int:
+def main() -> int:
     """Print the table, and return how many disciplines differ from their models."""
-    count, first = (int(word) for word in (*words[:2], *("40", "0")[len(words[:2]):]))
+    parser = ArgumentParser()
+    parser.add_argument("count", type=int, nargs="?", default=40)
+    parser.add_argument("first", type=int, nargs="?", default=0)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(SHELF))
+    asked = parser.parse_args()
+    if asked.count < 1:
+        parser.error(f"count {asked.count}: at least 1")
+    unknown = next((name for name in asked.names if name not in SHELF), None)
+    if unknown is not None:
+        parser.error(f"unknown discipline {unknown!r}: expected {', '.join(SHELF)}")
     head = ["discipline", "patterns", "packets", "differences", *(f"{what} %" for what in SEEN), "fused %",
             "interpreted %", "seconds"]
     print(f"| {' | '.join(head)} |\n{'|---' * len(head)}|", flush=True)
     wrong = 0
-    for name in words[2:] or SHELF:
-        text, differences = row(name, SHELF[name], first, count)
+    for name in asked.names or SHELF:
+        text, differences = row(name, SHELF[name], asked.first, asked.count)
         print(text, *differences[:3], sep="\n", flush=True)
         wrong += bool(differences)
     return wrong
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
