@@ -140,7 +140,7 @@ def why_not_fused(asked: Scenario, capture: Capture | None) -> str:
     """Return why a run is not to be one function, "" if it is: if that was asked for, or if it is worth it."""
     if asked.engine in ("interp", "translate"):
         return f"the engine {asked.engine} was asked for"
-    packets = asked.reckoned + (len(capture) if capture is not None else 0)
+    packets = asked.expected_with_senders + (len(capture) if capture is not None else 0)
     if asked.engine != "fused" and packets < _WORTH:
         return f"about {packets} packets are too few to be worth it"
     return ""

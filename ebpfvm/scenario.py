@@ -364,10 +364,13 @@ class Scenario:
         return sum(spec.expected for spec in cast("tuple[Traffic, ...]", self.flows))
 
     @property
-    def reckoned(self) -> int:
-        """About how many packets the generated flows will send, with those of senders that react."""
+    def expected_with_senders(self) -> int:
+        """About how many packets the generated flows will send, with those of senders that react.
+
+        Those share the link, so only the one that would send the most by itself counts.
+        """
         flows, rate = cast("tuple[Traffic, ...]", self.flows), cast("int", self.rate)
-        return self.expected + max((spec.filling(rate, self.stop_after) for spec in flows), default=0)
+        return self.expected + max((spec.expected_alone(rate, self.stop_after) for spec in flows), default=0)
 
     @property
     def stop_after(self) -> int | None:

@@ -74,9 +74,9 @@ class Routed(Traffic):
         """About how many packets it will send."""
         return self.traffic.expected
 
-    def filling(self, rate: int, end: int | None) -> int:
+    def expected_alone(self, rate: int, end: int | None) -> int:
         """Return about how many packets more it will send, as if it crossed the first link only."""
-        return self.traffic.filling(rate, end)
+        return self.traffic.expected_alone(rate, end)
 
     def add_to(self, simulation: Any, seed: int, group: int) -> None:
         """Add it to a simulation, whose course has to have these links."""

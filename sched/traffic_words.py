@@ -35,7 +35,7 @@ class Traffic(ABC):
     def expected(self) -> int:
         """About how many packets it will send, as far as this is known from the beginning."""
 
-    def filling(self, rate: int, end: int | None) -> int:
+    def expected_alone(self, rate: int, end: int | None) -> int:
         """Return about how many packets more it will send on a link that it has for itself, because it reacts.
 
         Args:

@@ -1,7 +1,8 @@
 """noqueue and blackhole: no queue at all (net/sched/sch_generic.c and sch_blackhole.c, Linux 7.2).
 
-A device with `noqueue` sends a packet at once. A kernel's software devices always can; where the wire is busy, the
-packet is dropped ("Virtual device asks to queue packet"), as a kernel drops it.
+A device with `noqueue` sends a packet at once, which a kernel's software devices can always do. The devices here have a
+wire. While it is busy, a packet is dropped, as a kernel does if such a device refuses one ("Virtual device asks to
+queue packet").
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ class NoQueue(Qdisc):
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Take the packet if the wire is idle."""
-        if self._packet is not None or getattr(self.dev, "sending", None) is not None:
+        busy = getattr(self.dev, "sending", None) is not None  # a device without a wire has no such attribute
+        if busy or self._packet is not None:
             to_free.append(skb)
             return NET_XMIT_DROP
         self._packet = skb
@@ -51,9 +53,6 @@ class Blackhole(Qdisc):
     """Drops every packet, and the sender does not learn of it."""
 
     kind = "blackhole"
-
-    def __init__(self, dev: QdiscDevice, handle: int = 0) -> None:
-        super().__init__(dev, handle)
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Drop the packet."""

@@ -77,8 +77,8 @@ class TcpSpec(Traffic):
         """The number of packets that is known from the beginning."""
         return 0 if self.total is None else self.count * -(-self.total // (self.size - HEADERS))
 
-    def filling(self, rate: int, end: int | None) -> int:
-        """Return about how many segments go through the link while the connections have no end."""
+    def expected_alone(self, rate: int, end: int | None) -> int:
+        """Return about how many segments the connections send, if they have no end, on a link for themselves."""
         if self.total is not None:
             return 0
         spent = (self.stop if end is None else min(end, self.stop)) - self.start

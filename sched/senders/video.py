@@ -59,9 +59,9 @@ class VideoSpec(Traffic):
         """The number of packets that is known from the beginning."""
         return 0
 
-    def filling(self, rate: int, end: int | None) -> int:
-        """Return about how many segments the players ask for."""
-        return self.tcp.filling(min(rate, self.tcp.count * self.rates[-1]), end)
+    def expected_alone(self, rate: int, end: int | None) -> int:
+        """Return about how many segments the players ask for on a link for themselves."""
+        return self.tcp.expected_alone(min(rate, self.tcp.count * self.rates[-1]), end)
 
     def add_to(self, simulation: Any, seed: int, group: int) -> None:
         """Add the players to a simulation; they begin a chunk's share apart, so that they do not ask in step."""
