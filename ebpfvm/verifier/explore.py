@@ -166,26 +166,27 @@ class Explorer:
         prune, jump = cfg.prune, cfg.jump
         insns = walk.env.program.insns
         size, log, is_jump, scratched = len(insns), walk.log, self._is_jump, walk.scratched
+        visited, shown = self.kept.visited, log.on
         pc = walk.pc
         while True:
             if pc >= size:
                 raise Refuse(p.MISSING_EXIT, EFAULT, f"invalid insn idx {pc} insn_cnt {size}")
-            walk.processed += 1
-            if walk.processed > LIMIT:
-                raise Refuse(p.TOO_COMPLEX, E2BIG, f"BPF program is too large. Processed {walk.processed} insn")
+            walk.processed = processed = walk.processed + 1
+            if processed > LIMIT:
+                raise Refuse(p.TOO_COMPLEX, E2BIG, f"BPF program is too large. Processed {processed} insn")
             state = walk.state
             state.last_pc = walk.prev
             walk.pc = state.pc = pc
             walk.insn = insns[pc]
             if prune[pc]:
-                if self.kept.visited(pc):
-                    if log.on:
+                if visited(pc):
+                    if shown:
                         log.note(f"\nfrom {walk.prev} to {pc}: safe" if print_state else f"{pc}: safe")
                     return
                 state = walk.state
             if jump[pc]:
                 walk.remember(0)
-            if log.on:
+            if shown:
                 if log.all and print_state:
                     log.full_state(f"\nfrom {walk.prev} to {pc}:", state)
                 self._log_scratched(pc)
@@ -197,9 +198,11 @@ class Explorer:
             walk.prev = pc
             if after == END:
                 return
-            if log.on and is_jump[pc] == CONDITIONAL:
+            if shown and is_jump[pc] == CONDITIONAL:
                 self._log_scratched(pc)
-            print_state, scratched.returned = scratched.returned, False
+            print_state = scratched.returned
+            if print_state:
+                scratched.returned = False
             pc = after
 
     def _log_scratched(self, pc: int) -> None:

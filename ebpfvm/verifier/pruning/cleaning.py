@@ -35,7 +35,8 @@ class Cleaner:
         for number in site.dead[-1]:
             values[number] = None
         for frame, dead, mask in zip(frames, site.dead, alive, strict=True):
-            if frame.clean & ~mask:  # otherwise nothing has changed since the frame was cleaned last
+            # Otherwise nothing has changed since the frame was cleaned last.
+            if frame.clean != mask and frame.clean & ~mask:
                 registers(frame, dead)
                 forget(frame, mask)
 

@@ -40,6 +40,8 @@ _POISON, _INVALID = bytes([POISON]), bytes([INVALID])
 _PLAIN = frozenset({MISC, INVALID, POISON})
 _NOTHING = Slot(_EMPTY)
 _ANYTHING = frozenset(bytes([kind] * 8) for kind in _PLAIN)  # most slots without information; see `_slot`
+_KEPT: Final = 1024
+_same_kinds: dict[tuple[bytes, bytes], bool] = {}  # only saves work
 
 
 class Ids:
@@ -122,22 +124,6 @@ class Comparison(Ids):
         return not old & ADD_CONST or self.same(old & ~ADD_CONST, cur & ~ADD_CONST)
 
 
-def apart(how: Comparison, old: Reg, cur: Reg | None) -> bool:
-    """Return whether a value alone shows at once that its state does not subsume the other; False if that is open.
-
-    Args:
-        old: a pointer, but not into an arena, or a precise number; of a register that is live.
-    """
-    if cur is None or old.type != cur.type:
-        return True
-    if old.type != SCALAR and (old.off != cur.off or bool(old.id) != bool(cur.id)):
-        return True
-    num, now = old.num, cur.num
-    if not num.mask:
-        return num.value != now.value or now.mask != 0
-    return num is not now and not how.arithmetic.within(num, now)
-
-
 def differs(how: Comparison, live: list[tuple[int, ...]], old: State, cur: State, place: Place) -> bool:
     """Return whether the value at `place` alone shows that `old` does not subsume `cur`; no ids may correspond yet.
 
@@ -189,9 +175,10 @@ def difference(how: Comparison, live: list[tuple[int, ...]], old: State, cur: St
 def _refs(how: Comparison, old: State, cur: State) -> bool:
     if len(old.refs) != len(cur.refs) or old.locks != cur.locks or old.preempt != cur.preempt or old.rcu != cur.rcu:
         return False
-    if not how.same(old.irq_id, cur.irq_id):
+    if (old.irq_id or cur.irq_id) and not how.same(old.irq_id, cur.irq_id):
         return False
-    if not how.same(old.active_lock[0], cur.active_lock[0]) or old.active_lock[1] is not cur.active_lock[1]:
+    (lock, owner), (lock_now, owner_now) = old.active_lock, cur.active_lock
+    if owner is not owner_now or ((lock or lock_now) and not how.same(lock, lock_now)):
         return False
     for a, b in zip(old.refs, cur.refs, strict=True):
         if a.kind != b.kind or a.ptr is not b.ptr or not how.same(a.id, b.id):
@@ -316,7 +303,15 @@ def _slot(how: Comparison, old: Slot, cur: Slot | None, precise: bool) -> bool:
 
 
 def _same_bytes(types: bytes, now: bytes) -> bool:
-    return types == now or all(kind == other or kind in _PLAIN for kind, other in zip(types, now, strict=True))
+    if types == now:
+        return True
+    found = _same_kinds.get((types, now))
+    if found is None:
+        found = all(kind == other or kind in _PLAIN for kind, other in zip(types, now, strict=True))
+        if len(_same_kinds) >= _KEPT:
+            _same_kinds.clear()
+        _same_kinds[types, now] = found
+    return found
 
 
 def _content(how: Comparison, old: Slot, cur: Slot, precise: bool) -> bool:

@@ -23,7 +23,6 @@ from ebpfvm.verifier.pruning.equal import (
     WITHIN,
     Comparison,
     Ids,
-    apart,
     difference,
     differs,
 )
@@ -81,35 +80,43 @@ class KeptStates:
         site = self.sites.of(cur)
         group = site.group
         force = site.force or cur.history_len > 40 or w.env.keeps_all
-        add = force or (w.jumps - self.jumps_before >= 2 and w.processed - self.insns_before >= 8)
+        jumps, insns = w.jumps - self.jumps_before, w.processed - self.insns_before
+        add = force or (jumps >= 2 and insns >= 8)
+        far = force or jumps >= 20 or insns >= 100  # far enough to keep a state of a loop
         compared = self.buckets[group.bucket]
         if w.marks is None:
             self.cleaner.clean(cur, site)
         elif group.kept:
             self._clean_finished(group.kept, cur, site)
-        regs, calls, how = cur.frames[-1].regs, cur.frames[-1].calls, self.how
+        regs, calls, plain, prunes = cur.frames[-1].regs, cur.frames[-1].calls, site.plain, w.env.prune
+        within = w.arithmetic.within
         for item in group.kept:
             old = item.state
             loop = hit = False
             if old.branches:
-                hit, add = self._unfinished(item, site, cur, force, add)
-                loop = hit and (w.env.rules.callbacks_loop or not site.callback)
-            elif not w.env.prune:
+                if not plain or old.frames[-1].regs == regs:
+                    hit = self._unfinished(item, site, cur)
+                    loop = hit and (w.env.rules.callbacks_loop or not site.callback)
+                add = add and (hit or far)
+            elif not prunes:
                 continue
-            elif item.calls is calls and ((telling := item.telling) is None
-                                          or (now := regs[item.number]) is telling
-                                          or not apart(how, telling, now)):
-                loop = _in_open_loop(old)
-                hit = self._equal(item, cur, WITHIN if loop else NOT_EXACT, site)
+            elif item.calls is calls:
+                telling = item.telling
+                if telling is not None and (now := regs[item.number]) is not telling and (
+                        now is item.other or item.apart(now, within)):
+                    item.other = now
+                else:
+                    loop = (visit := old.visit) is not None and bool(visit.backedges)
+                    hit = self._equal(item, cur, WITHIN if loop else NOT_EXACT, site)
             if hit:
                 item.hits += 1
+                item.patience += 3
                 self._cut(old, cur, loop, pc)
                 return True
             if add:
                 item.misses += 1
-            if item.misses > item.hits * 3 + 3:
-                patience = 64 if site.force and old.branches else 3
-                if item.misses > item.hits * patience + patience:
+                if item.misses > item.patience and not (site.force and old.branches
+                                                        and item.misses <= item.hits * 64 + 64):
                     self._drop(item, group)
         self.most = max(self.most, compared)
         if add:
@@ -147,9 +154,14 @@ class KeptStates:
         how.ask(exact, self.w.ids + _ABOVE_IDS)
         # States that are compared repeatedly tend to differ at the same place, which is much faster to ask.
         place = item.place
-        told = item.number_told and exact == NOT_EXACT
-        if place is not None and not told and differs(how, site.live, old, cur, place):
-            return False
+        if place is not None and not (item.number_told and exact == NOT_EXACT):
+            frame, number = cur.frames[place[0]], place[1]
+            now = frame.regs[number] if number >= 0 else frame.stack.get(~number)
+            if now is not None and now is item.differing and exact == item.how:
+                return False
+            if differs(how, site.live, old, cur, place):
+                item.differing, item.how = now, exact
+                return False
         recent = self.place
         if recent is not place and recent is not None and differs(how, site.live, old, cur, recent):
             item.differed(recent)
@@ -162,29 +174,21 @@ class KeptStates:
             item.differed(found)
         return False
 
-    def _unfinished(self, item: Kept, site: PruneSite, cur: State, force: bool, add: bool) -> tuple[bool, bool]:
-        """Compare with an old state on the current path, which is a loop; return (subsumed, still to be kept)."""
-        w, old = self.w, item.state
-        check_loop = True
+    def _unfinished(self, item: Kept, site: PruneSite, cur: State) -> bool:
+        """Return whether an old state on the current path, which is a loop, subsumes the current one."""
+        old = item.state
         a, b = old.frames[-1], cur.frames[-1]
         if a.async_cb and a.async_cb != b.async_cb:
-            check_loop = False
-        elif site.may_goto:
+            return False
+        if site.may_goto:
             if old.may_goto_depth != cur.may_goto_depth and self._equal(item, cur, WITHIN, site):
-                return True, add
+                return True
         elif site.callback:
-            if self._equal(item, cur, WITHIN, site):
-                return True, add
-            check_loop = False
+            return self._equal(item, cur, WITHIN, site)
         elif site.force:
-            if self._equal(item, cur, WITHIN, site) and _iterator_active(cur):
-                return True, add
-            check_loop = False
-        if check_loop:
-            self._endless(item, cur, site)
-        if not force and w.jumps - self.jumps_before < 20 and w.processed - self.insns_before < 100:
-            add = False
-        return False, add
+            return self._equal(item, cur, WITHIN, site) and _iterator_active(cur)
+        self._endless(item, cur, site)
+        return False
 
     def _endless(self, item: Kept, cur: State, site: PruneSite) -> None:
         old = item.state
