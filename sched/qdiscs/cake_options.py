@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.sched.qdisc_kind import UNSET, QdiscKind, QdiscOption
 from ebpfvm.sched.qdiscs.cake import FLOW_MODES, Cake
+from ebpfvm.sched.qdiscs.cake_ack import AGGRESSIVE, OFF
 from ebpfvm.sched.qdiscs.cake_ack import MODES as ACK_MODES
 from ebpfvm.sched.qdiscs.cake_tin import MODES
 from ebpfvm.sched.units import tc_us_text
@@ -95,8 +96,11 @@ CAKE: Final = QdiscKind(
         *_flags(("wash", "nowash"), "wash", "clear the code point of packets, or not", "nowash"),
         *_flags(("split-gso", "no-split-gso"), "split_gso", "is taken; packets are not split", "split-gso"),
         *_flags(("ingress", "egress"), "ingress", "count dropped packets for the shaper, or not", "egress"),
-        *_flags(tuple(ACK_MODES), "ack_filter", "{}: leave acknowledgments alone, or drop those of a flow that a later "
-                "one makes superfluous; aggressive keeps none of several", "no-ack-filter"),
+        QdiscOption(word=OFF, argument="ack_filter", default="set", doc="leave acknowledgments alone"),
+        QdiscOption(word="ack-filter", argument="ack_filter",
+                    doc="drop a queued acknowledgment if two later ones of its flow say as much"),
+        QdiscOption(word=AGGRESSIVE, argument="ack_filter",
+                    doc="drop a queued acknowledgment if the next one of its flow says as much"),
         QdiscOption(word="autorate-ingress", argument="autorate",
                     doc="let the rate follow the estimate of what arrives; `bandwidth` ends it"),
         QdiscOption(word="rtt", value="TIME", default="100ms", unit="microseconds",
