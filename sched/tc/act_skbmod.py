@@ -9,7 +9,7 @@ from ebpfvm.sched.shown import Part, entry
 from ebpfvm.sched.tc.action import Action, shown_verdict
 from ebpfvm.sched.tc.action_kind import COMMON, ActionKind
 from ebpfvm.sched.tc.dissect import rewrite, set_ce
-from ebpfvm.sched.tc.lr import append, listing, option_rules
+from ebpfvm.sched.tc.lr import append, first, listing, option_rules
 from ebpfvm.sched.tc.tc_text import mac_text
 from ebpfvm.sched.tc.tc_verdict import TC_ACT_PIPE, TC_ACT_SHOT
 
@@ -81,7 +81,7 @@ def _skbmod_rules() -> list[Rule]:
              lambda kind, changes, items: (kind, {"changes": dict(changes), **dict(items)})),
             ("action : 'skbmod' 'index' NUMBER", lambda kind, _, index: (kind, {"index": index})),
             ("changes : skb_change", lambda change: [change]), ("changes : changes skb_change", append),
-            ("skb_change : 'set' skb_field", lambda _, field: field), ("skb_change : skb_field", lambda field: field),
+            ("skb_change : 'set' skb_change", lambda _, change: change), ("skb_change : skb_field", first),
             *((f"skb_field : '{word}' {kind}", lambda word, value, get=get: (word, get(value)))
               for word, (kind, get) in fields.items()),
             ("skb_change : 'swap' 'mac'", lambda word, _: (word, 1)), ("skb_change : 'ecn'", lambda word: (word, 1)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpfvm.errors import UsageError
 from ebpfvm.sched.tc.ematch import META, SIZES, Cmp, EmNbyte, EmU32, Group, Joined, Meta, MetaValue, Not
 from ebpfvm.sched.tc.lr import first, listing, option_rules
 from ebpfvm.sched.tc.u32_words import key_of
@@ -41,7 +42,10 @@ def ematch_rules() -> list[Rule]:
 
 
 def _needle(text: str) -> bytes:
-    return text.strip('"').encode()
+    found = text.strip('"').encode()
+    if not found:
+        raise UsageError("nbyte: the text is empty")
+    return found
 
 
 def _em_u32(size: int, value: int, mask: int, at: tuple[int, bool]) -> EmU32:

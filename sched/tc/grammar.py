@@ -105,7 +105,7 @@ def _tc_rules() -> list[Rule]:
                   (f"tc : '{what}~'", lambda _, what=what: (what, "show", [], "", [])),
                   *listing(f"{what}_args", f"{what}_arg"), *option_rules(f"{what}_arg", _TC_ARGS[what]),
                   *listing(f"{what}_shows", f"{what}_show"), *option_rules(f"{what}_show", _SHOW_ARGS[what])]
-    rules += [("qdisc_arg : 'stab' stab_options", lambda _, items: ("stab", dict(items))),
+    rules += [("qdisc_arg : 'stab' stab_options", lambda _, items: ("stab", items)),
               *listing("stab_options", "stab_option"), *option_rules("stab_option", SIZE_TABLE_WORDS)]
     rules += [(f"tc : 'actions~' actions_verb {REST}", lambda _, verb, rest: ("actions", verb, [], "", rest)),
               *((f"actions_verb : '{word}~'", lambda _, word=word: _ACTIONS[word]) for word in _ACTIONS),

@@ -236,7 +236,13 @@ class QdiscCommands(Commands):
 
 def _size_table(command: Command) -> SizeTable | None:
     """Return the table of sizes that a command gives; without one, it takes away the table that a qdisc has."""
-    return SizeTable(command.args["stab"]) if "stab" in command.args else None
+    if "stab" not in command.args:
+        return None
+    words = [word for word, _ in command.args["stab"]]
+    twice = next((word for word in words if words.count(word) > 1), None)
+    if twice is not None:
+        raise UsageError(f"stab: {twice!r} is given twice")
+    return SizeTable(dict(command.args["stab"]))
 
 
 class ClassCommands(Commands):

@@ -75,6 +75,8 @@ def test_the_common_grammar_is_unambiguous() -> None:
     ("tc filter add dev eth0 parent 1: u32 match u8 1 ff at 1 match u8 2 ff at 1", 1, ["two things at once"]),
     ("tc filter add dev eth0 parent 1: prio 12 handle 1 flow hash keys src,,dst", 51, ["unknown flow key ''"]),
     ("tc filter add dev eth0 parent 1: prio 12 basic match 'nbyte(GET at -1)'", 68, ["unknown word '-1'"]),
+    ("tc filter add dev eth0 parent 1: basic match 'nbyte(\"\" at 0)'", 34, ["nbyte: the text is empty"]),
+    ("tc qdisc add dev ifb0 root stab overhead 4 mpu 3 overhead 5 pfifo", 1, ["stab: 'overhead' is given twice"]),
     ("tc filter add dev eth0 parent 1: matchall action csum and iph", 55, ["expected icmp, igmp, index, ip, ip4h"]),
     ("tc filter add dev eth0 parent 1: matchall action ctinfo dscp 0xff", 34, ["dscp mask 0xff: it has six bits"]),
     ("tc filter add dev eth0 parent 1: matchall action ctinfo dscp 0x3f 0x4", 34, ["0x3f and state mask 0x4 have"]),
