@@ -130,7 +130,7 @@ def inside(program: Program, dialect: Dialect, inputs: Sequence[Given], judged: 
             raise LawBroken("inside", program, dialect, f"{escaped}\ninput {given}") from escaped
         if outcome.fault and (not allowed(outcome) or _endless(program, judged, outcome)):
             raise LawBroken("fault", program, dialect, f"{outcome.fault}\ninput {given}")
-        problem = _outside_range(program, dialect, outcome.result)
+        problem = "" if outcome.fault else _outside_range(program, dialect, outcome.result)
         if problem:
             raise LawBroken("result", program, dialect, f"{problem}\ninput {given}")
         outcomes.append(outcome)
@@ -144,8 +144,10 @@ def _outside_range(program: Program, dialect: Dialect, result: object) -> str:
     kind = dialect.prog_type(program.type)
     hooks = kind.attach_returns
     range_ = hooks.get(program.attach, hooks.get(program.attach_type, kind.returns))
-    if range_ is None or not isinstance(result, int) or program.struct_ops is not None:
+    if range_ is None or program.struct_ops is not None:
         return ""
+    if not isinstance(result, int):
+        return f"result {result}, an address"
     return "" if range_[0] <= s32(result) <= range_[1] else f"result {s32(result)}, not in [{range_[0]}, {range_[1]}]"
 
 

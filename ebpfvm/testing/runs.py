@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from ebpfvm.contract import Dialect
+    from ebpfvm.kernel.memory import Region
     from ebpfvm.kernel.program import Engine
     from ebpfvm.loader.object import Program
 
@@ -54,7 +55,7 @@ class RunOutcome:
     """The outcome of one run.
 
     Attributes:
-        result: r0, or the kind of the fault and its slot.
+        result: r0, or the memory and the offset of an address in r0, or the kind of the fault and its slot.
         data: the packet afterwards.
         maps: by index: every live value, in the map's order.
         trace: lines written with bpf_trace_printk.
@@ -107,8 +108,18 @@ class Machine:
         maps = self._contents()
         refs = self.kernel.refs
         held = tuple((obj.serial, tuple(refs.names(obj))) for obj in refs.live())
-        return RunOutcome(ended if fault else result, packet.payload(), maps, tuple(self.kernel.trace[before:]), held,
-                          fault)
+        return RunOutcome(ended if fault else self._told(result), packet.payload(), maps,
+                          tuple(self.kernel.trace[before:]), held, fault)
+
+    def _told(self, result: int) -> int | tuple[str, int]:
+        """Return a result; an address is told by the memory's kind and the offset, because engines may differ in it."""
+        found = self._place(result)
+        return result if found is None else (f"{found.kind} {found.name}", result - found.base)
+
+    def _place(self, number: int) -> Region | None:
+        """Return the memory in which an address is, but none for packets and objects, whose addresses are fixed."""
+        found = self.kernel.memory.regions.get(number >> REGION_SHIFT) if number >> REGION_SHIFT < BUFFER_IDS else None
+        return found if found is not None and 0 <= number - found.base <= found.size else None
 
     def _contents(self) -> tuple[tuple[bytes, ...], ...]:
         """Return the values of the maps; an address in an aligned word is told by the memory's name and the offset.
@@ -119,12 +130,11 @@ class Machine:
         return tuple(tuple(self._comparable(bytes(region.data)) for region in found.values()) for found in self.maps)
 
     def _comparable(self, data: bytes) -> bytes:
-        regions = self.kernel.memory.regions
         words = [data[at:at + 8] for at in range(0, len(data), 8)]
         for at, word in enumerate(words):
             number = int.from_bytes(word, "little")
-            found = regions.get(number >> REGION_SHIFT) if number >> REGION_SHIFT < BUFFER_IDS else None
-            if found is not None and 0 <= number - found.base <= found.size:
+            found = self._place(number)
+            if found is not None:
                 words[at] = f"{found.name}+{number - found.base}".encode()
         return b"".join(words)
 

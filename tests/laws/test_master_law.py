@@ -171,3 +171,10 @@ def test_engines_that_differ_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     laws.engines(one, linux(), [GIVEN], outcomes)
     with pytest.raises(LawBroken, match="translator"):
         laws.engines(one, linux(), [GIVEN], [replace(outcomes[0], result=1)])
+
+
+def test_engines_may_differ_in_an_address_that_a_program_returns() -> None:
+    """Memory is numbered when it is first asked for, and an engine may never ask for the map that is walked here."""
+    found = campaign.case(8072832)
+    verdict = laws.check(found.program, found.dialect, found.inputs)
+    assert verdict is not None and verdict.ok
