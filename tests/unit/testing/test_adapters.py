@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -210,3 +211,11 @@ def test_findings_are_printed_if_there_is_no_folder(capsys: pytest.CaptureFixtur
 def test_wrong_words_are_named(words: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fuzz", *words]) == 2
     assert text in capsys.readouterr().err
+
+
+def test_a_campaign_takes_the_time_that_its_help_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    """The help said 10m, which is no time."""
+    with pytest.raises(SystemExit):
+        main(["fuzz", "--help"])
+    shown = re.findall(r"as in (\d+\w+)", " ".join(capsys.readouterr().out.split()))
+    assert shown and all(main(["fuzz", "--count", "1", "--time", time]) == 0 for time in shown)
