@@ -107,14 +107,14 @@ def elements(bpf_map: BpfMap) -> Iterator[tuple[Key, Value]]:
     The values are what user space reads, but a kptr has the address of what it owns.
     """
     view = MapView(bpf_map)
-    kptrs = [(id(region), offset, address) for address, region, offset in bpf_map.owned()]
+    kptrs: dict[int, list[tuple[int, int]]] = {}
+    for address, region, offset in bpf_map.owned():
+        kptrs.setdefault(id(region), []).append((offset, address))
     try:
         for key in islice(view, ELEMENTS):
             value = bytearray(view[key])
-            region = bpf_map.find(key) if kptrs else None
-            for of, offset, address in kptrs:
-                if of == id(region):
-                    value[offset:offset + 8] = address.to_bytes(8, "little")
+            for offset, address in kptrs.get(id(bpf_map.find(key)), ()) if kptrs else ():
+                value[offset:offset + 8] = address.to_bytes(8, "little")
             yield ("map", bpf_map.name, key.hex(" ")), bytes(value)
     except (KeyError, Fault):
         return
