@@ -8,9 +8,8 @@ from ebpfvm.errors import UsageError
 from ebpfvm.kernel.ctx import SkbContexts
 from ebpfvm.sched.shown import Part, entry, program_part
 from ebpfvm.sched.tc.action import Action, shown_verdict
-from ebpfvm.sched.tc.action_kind import COMMON, ActionKind
+from ebpfvm.sched.tc.action_kind import ActionKind, options_of
 from ebpfvm.sched.tc.filter_program import run_program
-from ebpfvm.sched.tc.lr import listing, option_rules
 from ebpfvm.sched.tc.tc_verdict import (
     TC_ACT_OK,
     TC_ACT_PIPE,
@@ -61,10 +60,8 @@ class ActBpf(Action):
 
 def _rules() -> list[Rule]:
     return [("action : 'bpf' bpf_options", lambda kind, items: (kind, dict(items))),
-            *listing("bpf_options", "bpf_option"),
-            *option_rules("bpf_option", {"obj": "FILE", "obj=object": "FILE", "obj=object-file": "FILE",
-                                         "section": "TEXT", "section=sec": "TEXT", **COMMON}),
-            ("bpf_option : control", lambda control: ("control", control))]
+            *options_of("bpf", {"obj": "FILE", "obj=object": "FILE", "obj=object-file": "FILE", "section": "TEXT",
+                                "section=sec": "TEXT"})]
 
 
 def _make(given: dict[str, Any], maker: Maker) -> ActBpf:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.sched.shown import Part, entry
 from ebpfvm.sched.tc.action import Action, shown_verdict
-from ebpfvm.sched.tc.action_kind import COMMON, ActionKind, note_once
-from ebpfvm.sched.tc.lr import listing, option_rules
+from ebpfvm.sched.tc.action_kind import ActionKind, note_once, options_of
 from ebpfvm.sched.tc.tc_verdict import TC_ACT_PIPE
 
 if TYPE_CHECKING:
@@ -51,9 +50,7 @@ class Connmark(Action):
 
 def _connmark_rules() -> list[Rule]:
     return [("action : 'connmark' connmark_options", lambda kind, items: (kind, dict(items))),
-            *listing("connmark_options", "connmark_option"),
-            *option_rules("connmark_option", {"zone": "U16", **COMMON}),
-            ("connmark_option : control", lambda control: ("control", control))]
+            *options_of("connmark", {"zone": "U16"})]
 
 
 def _make(given: dict[str, Any], maker: Maker) -> Connmark:

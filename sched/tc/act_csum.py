@@ -17,10 +17,10 @@ from ebpfvm.net import (
 from ebpfvm.sched.packet import checksum
 from ebpfvm.sched.shown import Part, entry
 from ebpfvm.sched.tc.action import Action, shown_verdict
-from ebpfvm.sched.tc.action_kind import COMMON, ActionKind
+from ebpfvm.sched.tc.action_kind import ActionKind, index_rule, options_of
 from ebpfvm.sched.tc.crc32c import crc32c
 from ebpfvm.sched.tc.dissect import Dissected, dissect, rewrite
-from ebpfvm.sched.tc.lr import append, listing, option_rules
+from ebpfvm.sched.tc.lr import append
 from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TC_ACT_SHOT
 
 if TYPE_CHECKING:
@@ -126,12 +126,11 @@ def _write(data: bytearray, at: int, compute: Callable[[], int], size: int = 2, 
 def _csum_rules() -> list[Rule]:
     return [("action : 'csum' headers csum_options",
              lambda kind, headers, items: (kind, {"headers": frozenset(headers), **dict(items)})),
-            ("action : 'csum' 'index' NUMBER", lambda kind, _, index: (kind, {"index": index})),
+            index_rule("csum"),
             ("headers : header", lambda name: [name]), ("headers : headers header", append),
             ("headers : headers 'and' header", lambda names, _, name: [*names, name]),
             *((f"header : '{word}'", _WRITTEN.__getitem__) for word in _WRITTEN),
-            *listing("csum_options", "csum_option"), *option_rules("csum_option", COMMON),
-            ("csum_option : control", lambda control: ("control", control))]
+            *options_of("csum")]
 
 
 def _make(given: dict[str, Any], maker: Maker) -> Csum:

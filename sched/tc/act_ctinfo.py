@@ -12,8 +12,7 @@ from ebpfvm.errors import UsageError
 from ebpfvm.ints import U32_MAX
 from ebpfvm.sched.shown import Part, entry
 from ebpfvm.sched.tc.action import Action, shown_verdict
-from ebpfvm.sched.tc.action_kind import COMMON, ActionKind, note_once
-from ebpfvm.sched.tc.lr import listing, option_rules
+from ebpfvm.sched.tc.action_kind import ActionKind, note_once, options_of
 from ebpfvm.sched.tc.tc_verdict import TC_ACT_PIPE
 
 if TYPE_CHECKING:
@@ -77,13 +76,11 @@ def _short(number: int) -> str:
 
 def _ctinfo_rules() -> list[Rule]:
     return [("action : 'ctinfo' ctinfo_options", lambda kind, items: (kind, dict(items))),
-            *listing("ctinfo_options", "ctinfo_option"),
-            *option_rules("ctinfo_option", {"zone": "U16", **COMMON}),
+            *options_of("ctinfo", {"zone": "U16"}),
             ("ctinfo_option : 'dscp' NUMBER", lambda word, mask: (word, _dscp(mask, 0))),
             ("ctinfo_option : 'dscp' NUMBER HEXDEC", lambda word, mask, state: (word, _dscp(mask, state))),
             ("ctinfo_option : 'cpmark'", lambda word: (word, U32_MAX)),
-            ("ctinfo_option : 'cpmark' HEXDEC", lambda word, mask: (word, mask)),
-            ("ctinfo_option : control", lambda control: ("control", control))]
+            ("ctinfo_option : 'cpmark' HEXDEC", lambda word, mask: (word, mask))]
 
 
 def _dscp(mask: int, state: int) -> tuple[int, int]:

@@ -13,9 +13,9 @@ from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.net import ETH_HLEN, ETH_P_8021AD, ETH_P_8021Q
 from ebpfvm.sched.shown import Part, entry, list_of
 from ebpfvm.sched.tc.action import Action, shown_verdict
-from ebpfvm.sched.tc.action_kind import COMMON, ActionKind
+from ebpfvm.sched.tc.action_kind import ActionKind, index_rule, options_of
 from ebpfvm.sched.tc.dissect import dissect, rewrite
-from ebpfvm.sched.tc.lr import append, first, listing, option_rules
+from ebpfvm.sched.tc.lr import append, first
 from ebpfvm.sched.tc.tc_text import mac_text
 from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_SHOT
 
@@ -207,13 +207,11 @@ def _vlan_rules() -> list[Rule]:
 
     return [("action : 'vlan' vlan_what vlan_options", vlan),
             ("action : 'vlan' 'push_eth' eth_pair vlan_options", push_eth),
-            ("action : 'vlan' 'index' NUMBER", lambda _, __, index: ("vlan", {"index": index})),
+            index_rule("vlan"),
             ("eth_pair : 'dst_mac' MAC 'src_mac' MAC", lambda _, dst, __, src: {"dst": dst.value, "src": src.value}),
             ("eth_pair : 'src_mac' MAC 'dst_mac' MAC", lambda _, src, __, dst: {"dst": dst.value, "src": src.value}),
             *((f"vlan_what : '{word}'", first) for word in ("push", "pop", "modify", "pop_eth")),
-            *listing("vlan_options", "vlan_option"),
-            *option_rules("vlan_option", {"vlan=id": "U16", "priority": "PRIO3", "protocol": "VLANPROTO", **COMMON}),
-            ("vlan_option : control", lambda control: ("control", control))]
+            *options_of("vlan", {"vlan=id": "U16", "priority": "PRIO3", "protocol": "VLANPROTO"})]
 
 
 _FIELDS: Final = {
@@ -280,8 +278,7 @@ def _pedit_rules() -> list[Rule]:
         *((f"pedit_command : '{word}' HEXDEC", lambda word, value: (word, value)) for word in ("set", "add")),
         *((f"pedit_command : '{word}'", lambda word: (word, 0)) for word in ("clear", "invert", "preserve")),
         ("pedit_command : 'dec'", lambda _: ("add", -1)),
-        *listing("pedit_options", "pedit_option"), *option_rules("pedit_option", COMMON),
-        ("pedit_option : control", lambda control: ("control", control))]
+        *options_of("pedit")]
     for header, (name, fields) in _FIELDS.items():
         rules.append((f"place : '{header}' {header}_field", lambda _, keys: keys))
         rules += [(f"{header}_field : '{word}' pedit_command retain", _field(name, off, size))

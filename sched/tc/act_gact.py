@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ebpfvm.errnos import EINVAL
 from ebpfvm.sched.shown import Part, entry, nested
 from ebpfvm.sched.tc.action import Action, shown_verdict
-from ebpfvm.sched.tc.action_kind import COMMON, ActionKind
+from ebpfvm.sched.tc.action_kind import COMMON, ActionKind, index_rule
 from ebpfvm.sched.tc.lr import first, listing, option_rules
 from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TC_ACT_SHOT
 
@@ -64,7 +64,7 @@ def _gact_rules() -> list[Rule]:
     return [("action : control gact_options", lambda control, items: ("gact", {"control": control, **dict(items)})),
             ("action : 'gact' control gact_options",
              lambda _, control, items: ("gact", {"control": control, **dict(items)})),
-            ("action : 'gact' 'index' NUMBER", lambda _, __, index: ("gact", {"index": index})),
+            index_rule("gact"),
             *listing("gact_options", "gact_option"), *option_rules("gact_option", COMMON),
             ("gact_option : 'random' chance control RANDOM",
              lambda _, chance, control, value: ("random", (chance, control, value))), *chance]

@@ -10,8 +10,8 @@ from ebpfvm.ints import U32_MAX
 from ebpfvm.sched.psched import ETHERNET_LAYER, RateConfig
 from ebpfvm.sched.shown import Part, entry
 from ebpfvm.sched.tc.action import Action, shown_verdict
-from ebpfvm.sched.tc.action_kind import COMMON, ActionKind
-from ebpfvm.sched.tc.lr import first, listing, option_rules
+from ebpfvm.sched.tc.action_kind import ActionKind, options_of
+from ebpfvm.sched.tc.lr import first
 from ebpfvm.sched.tc.tc_verdict import TC_ACT_GOTO_CHAIN, TC_ACT_OK, TC_ACT_RECLASSIFY, TC_ACT_SHOT
 from ebpfvm.sched.units import NSEC_PER_SEC, format_size, format_tc_rate
 
@@ -148,15 +148,13 @@ class Police(Action):
 
 def _police_rules() -> list[Rule]:
     return [("action : police", first), ("police : 'police' police_options", lambda _, items: ("police", dict(items))),
-            *listing("police_options", "police_option"),
-            *option_rules("police_option", {
+            *options_of("police", {
                 "rate": "RATE", "burst": "BURST", "burst=buffer": "BURST", "burst=maxburst": "BURST", "mtu": "BURST",
                 "mtu=minburst": "BURST", "peakrate": "RATE", "overhead": "NUMBER", "mpu": "NUMBER",
-                "linklayer": "LINKLAYER", "pkts_rate": "NUMBER", "pkts_burst": "NUMBER", **COMMON}),
+                "linklayer": "LINKLAYER", "pkts_rate": "NUMBER", "pkts_burst": "NUMBER"}),
             ("police_option : 'conform-exceed' VERDICTS", lambda _, value: ("conform-exceed", value)),
             ("police_option : 'conform-exceed' 'goto' 'chain' CHAIN",
-             lambda _, __, ___, chain: ("conform-exceed", (TC_ACT_GOTO_CHAIN | chain, TC_ACT_OK))),
-            ("police_option : control", lambda control: ("control", control))]
+             lambda _, __, ___, chain: ("conform-exceed", (TC_ACT_GOTO_CHAIN | chain, TC_ACT_OK)))]
 
 
 def _make(given: dict[str, Any], maker: Maker) -> Police:

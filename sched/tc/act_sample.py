@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ebpfvm.errors import UsageError
 from ebpfvm.sched.shown import Part, entry
 from ebpfvm.sched.tc.action import Action, shown_verdict
-from ebpfvm.sched.tc.action_kind import COMMON, ActionKind
+from ebpfvm.sched.tc.action_kind import COMMON, ActionKind, verdict_rule
 from ebpfvm.sched.tc.lr import append, option_rules
 from ebpfvm.sched.tc.tc_verdict import TC_ACT_PIPE
 
@@ -52,7 +52,7 @@ def _sample_rules() -> list[Rule]:
             ("sample_options : sample_option", lambda item: [item]),
             ("sample_options : sample_options sample_option", append),
             *option_rules("sample_option", {"rate": "NUMBER", "group": "NUMBER", "trunc": "NUMBER", **COMMON}),
-            ("sample_option : control", lambda control: ("control", control))]
+            verdict_rule("sample")]
 
 
 def _make(given: dict[str, Any], maker: Maker) -> SampleAction:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ebpfvm.errors import UsageError
 from ebpfvm.sched.shown import Part, entry
 from ebpfvm.sched.tc.action import Action
-from ebpfvm.sched.tc.action_kind import COMMON, ActionKind
-from ebpfvm.sched.tc.lr import listing, option_rules
+from ebpfvm.sched.tc.action_kind import ActionKind, index_rule, options_of
 from ebpfvm.sched.tc.tc_verdict import TC_ACT_PIPE
 
 if TYPE_CHECKING:
@@ -55,9 +54,8 @@ class Simple(Action):
 def _simple_rules() -> list[Rule]:
     return [("action : 'simple' 'sdata' TEXT simple_options",
              lambda kind, _, text, items: (kind, {"text": text, **dict(items)})),
-            ("action : 'simple' 'index' NUMBER", lambda kind, _, index: (kind, {"index": index})),
-            *listing("simple_options", "simple_option"), *option_rules("simple_option", COMMON),
-            ("simple_option : control", lambda control: ("control", control))]
+            index_rule("simple"),
+            *options_of("simple")]
 
 
 def _make(given: dict[str, Any], maker: Maker) -> Simple:

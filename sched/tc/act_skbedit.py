@@ -10,9 +10,9 @@ from ebpfvm.ints import U32_MAX
 from ebpfvm.sched.account import Packet
 from ebpfvm.sched.shown import Part, entry
 from ebpfvm.sched.tc.action import Action, shown_verdict
-from ebpfvm.sched.tc.action_kind import COMMON, ActionKind
+from ebpfvm.sched.tc.action_kind import ActionKind, options_of
 from ebpfvm.sched.tc.dissect import dissect
-from ebpfvm.sched.tc.lr import listing, option, option_rules
+from ebpfvm.sched.tc.lr import option
 from ebpfvm.sched.tc.tc_text import classid_text
 from ebpfvm.sched.tc.tc_verdict import TC_ACT_PIPE
 
@@ -104,10 +104,8 @@ class Skbedit(Action):
 
 def _skbedit_rules() -> list[Rule]:
     return [("action : 'skbedit' skbedit_options", lambda kind, items: (kind, dict(items))),
-            *listing("skbedit_options", "skbedit_option"),
-            *option_rules("skbedit_option", {"priority": "CLASSID", "queue_mapping": "U16", "mark": "MARK",
-                                             "inheritdsfield": "", **COMMON}),
-            ("skbedit_option : control", lambda control: ("control", control)),
+            *options_of("skbedit", {"priority": "CLASSID", "queue_mapping": "U16", "mark": "MARK",
+                                    "inheritdsfield": ""}),
             ("skbedit_option : 'ptype' ptype", option("ptype", "ptype")),
             *((f"ptype : '{word}'", PKT_TYPES.index) for word in PKT_TYPES)]
 

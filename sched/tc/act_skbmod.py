@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 from ebpfvm.net import ETH_HLEN
 from ebpfvm.sched.shown import Part, entry
 from ebpfvm.sched.tc.action import Action, shown_verdict
-from ebpfvm.sched.tc.action_kind import COMMON, ActionKind
+from ebpfvm.sched.tc.action_kind import ActionKind, index_rule, options_of
 from ebpfvm.sched.tc.dissect import rewrite, set_ce
-from ebpfvm.sched.tc.lr import append, first, listing, option_rules
+from ebpfvm.sched.tc.lr import append, first
 from ebpfvm.sched.tc.tc_text import mac_text
 from ebpfvm.sched.tc.tc_verdict import TC_ACT_PIPE, TC_ACT_SHOT
 
@@ -79,14 +79,13 @@ def _skbmod_rules() -> list[Rule]:
               "etype": ("U16", lambda number: number)}
     return [("action : 'skbmod' changes skbmod_options",
              lambda kind, changes, items: (kind, {"changes": dict(changes), **dict(items)})),
-            ("action : 'skbmod' 'index' NUMBER", lambda kind, _, index: (kind, {"index": index})),
+            index_rule("skbmod"),
             ("changes : skb_change", lambda change: [change]), ("changes : changes skb_change", append),
             ("skb_change : 'set' skb_change", lambda _, change: change), ("skb_change : skb_field", first),
             *((f"skb_field : '{word}' {kind}", lambda word, value, get=get: (word, get(value)))
               for word, (kind, get) in fields.items()),
             ("skb_change : 'swap' 'mac'", lambda word, _: (word, 1)), ("skb_change : 'ecn'", lambda word: (word, 1)),
-            *listing("skbmod_options", "skbmod_option"), *option_rules("skbmod_option", COMMON),
-            ("skbmod_option : control", lambda control: ("control", control))]
+            *options_of("skbmod")]
 
 
 def _make(given: dict[str, Any], maker: Maker) -> Skbmod:

@@ -6,15 +6,17 @@ declaration is an error when it is created, which is when ebpfvm is imported.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ebpfvm.errors import InternalError
 from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.sched.tc.action import Action
+from ebpfvm.sched.tc.lr import listing, option_rules
 from ebpfvm.sched.tc.tc_verdict import TC_ACT_GOTO_CHAIN, TC_ACT_JUMP, VERDICTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ebpfvm.kernel.program import Runnable
     from ebpfvm.sched.netdev import Namespace
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 COMMON: Final = {"index": "NUMBER", "cookie": "COOKIE", "no_percpu": "", "hw_stats": "HWSTATS"}
 """The options that all kinds have."""
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Maker(Protocol):
@@ -70,6 +73,22 @@ def note_once(maker: Maker, note: str) -> None:
     notes = maker.net.kernel.notes
     if note not in notes:
         notes.append(note)
+
+
+def index_rule(kind: str) -> Rule:
+    """Return the rule for an action of which only the index is given."""
+    return f"action : '{kind}' 'index' NUMBER", lambda word, _, index: (word, {"index": index})
+
+
+def options_of(kind: str, options: Mapping[str, str] = _NONE) -> list[Rule]:
+    """Return the rules for `KIND_options`: any number of options of a kind, of those that all have, and of verdicts."""
+    return [*listing(f"{kind}_options", f"{kind}_option"), *option_rules(f"{kind}_option", {**options, **COMMON}),
+            verdict_rule(kind)]
+
+
+def verdict_rule(kind: str) -> Rule:
+    """Return the rule for a verdict among the options of a kind."""
+    return f"{kind}_option : control", lambda control: ("control", control)
 
 
 def control_rules() -> list[Rule]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ebpfvm.errors import UsageError
 from ebpfvm.sched.shown import Part, entry
 from ebpfvm.sched.tc.action import Action, shown_verdict
-from ebpfvm.sched.tc.action_kind import COMMON, ActionKind
+from ebpfvm.sched.tc.action_kind import COMMON, ActionKind, index_rule, options_of
 from ebpfvm.sched.tc.lr import first, listing, option_rules
 from ebpfvm.sched.tc.tc_verdict import TC_ACT_PIPE, TC_ACT_SHOT, TC_ACT_STOLEN
 
@@ -73,12 +73,11 @@ def _mirred_rules() -> list[Rule]:
             ("act : 'action~' redirect control gact_options",
              lambda _, action, control, items: ("actions", [action, ("gact", {"control": control, **dict(items)})])),
             ("action : 'mirred' side 'mirror' mirror_options", mirred),
-            ("action : 'mirred' 'index' NUMBER", lambda _, __, index: ("mirred", {"index": index})),
+            index_rule("mirred"),
             *((f"side : '{word}'", first) for word in ("egress", "ingress")),
             *listing("redirect_options", "redirect_option"),
             *option_rules("redirect_option", {"dev": "DEVICE", **COMMON}),
-            *listing("mirror_options", "mirror_option"), *option_rules("mirror_option", {"dev": "DEVICE", **COMMON}),
-            ("mirror_option : control", lambda control: ("control", control))]
+            *options_of("mirror", {"dev": "DEVICE"})]
 
 
 def _make(given: dict[str, Any], maker: Maker) -> Mirred:
