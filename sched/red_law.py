@@ -17,7 +17,7 @@ from ebpfvm.sched.tc.dissect import set_ce
 from ebpfvm.sched.units import NSEC_PER_SEC
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ebpfvm.sched.account import Packet
     from ebpfvm.sched.sch_generic import Qdisc
@@ -102,6 +102,21 @@ def red_params(name: str, sizes: tuple[int, int], options: dict[str, Any], flags
     cell_log, damping = _idle_damping(name, wlog, options["avpkt"], options["bandwidth"])
     chance = int(options["probability"] * (1 << 32)) & U32_MAX
     return RedParams(options["least"], options["most"], wlog, plog, chance, cell_log, damping, **flags)
+
+
+def red_thresholds(name: str, options: Mapping[str, Any], limit: int, limit_word: str = "limit") -> tuple[int, int]:
+    """Return `min` and `max`, by default a third of `max` and a quarter of the limit, as `tc` chooses them.
+
+    Raises:
+        UsageError: they are in the wrong order, or above the limit.
+    """
+    most = options.get("max") or limit // 4
+    least = options.get("min") or most // 3
+    if most > limit:
+        raise UsageError(f'{name}: "max" is larger than "{limit_word}"')
+    if least >= most:
+        raise UsageError(f'{name}: "min" is not smaller than "max"')
+    return least, most
 
 
 def _ewma(name: str, least: int, burst: int, avpkt: int) -> int:

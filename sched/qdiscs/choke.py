@@ -8,7 +8,7 @@ from ebpfvm.errors import UsageError
 from ebpfvm.sched.classful import tree_reduce_backlog
 from ebpfvm.sched.qdisc_kind import NEEDED, QdiscKind
 from ebpfvm.sched.qdiscs.red import PROBABILITY, red_options
-from ebpfvm.sched.red_law import FORCE, PASS, RedParams, RedQueue, red_params
+from ebpfvm.sched.red_law import FORCE, PASS, RedParams, RedQueue, red_params, red_thresholds
 from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
 from ebpfvm.sched.shown import Part, entry
 from ebpfvm.sched.tc.dissect import flow_hash
@@ -160,12 +160,7 @@ def choke_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, 
     limit, avpkt = options.get("limit", 0), options.get("avpkt") or _AVPKT
     if not limit or not options.get("bandwidth"):
         raise UsageError("choke: Required parameter (bandwidth, limit) is missing")
-    most = options.get("max") or limit // 4
-    least = options.get("min") or most // 3
-    if most > limit:
-        raise UsageError('choke: "max" is larger than "limit"')
-    if least >= most:
-        raise UsageError('choke: "min" is not smaller than "max"')
+    least, most = red_thresholds("choke", options, limit)
     flags = {word: word in options for word in ("ecn", "harddrop")}
     values = {"least": least, "most": most, "burst": options.get("burst") or (2 * least + most) // 3, "avpkt": avpkt,
               "bandwidth": options["bandwidth"],

@@ -10,7 +10,7 @@ from ebpfvm.sched.classful import OneClassQdisc, QdiscClass, account_out, drop_c
 from ebpfvm.sched.classify import taken, tcf_classify
 from ebpfvm.sched.qdisc_kind import NEEDED, QdiscKind, QdiscOption
 from ebpfvm.sched.qdiscs.fifo import Bfifo
-from ebpfvm.sched.red_law import ADAPT_NS, RedParams, RedQueue, red_params
+from ebpfvm.sched.red_law import ADAPT_NS, RedParams, RedQueue, red_params, red_thresholds
 from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_SUCCESS, Qdisc
 from ebpfvm.sched.shown import Part, list_of, worded
 from ebpfvm.sched.tc.lr import first, listing
@@ -157,13 +157,8 @@ def red_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, An
     limit, avpkt = options.get("limit", 0), options.get("avpkt", 0)
     if not limit or not avpkt:
         raise UsageError("RED: Required parameter (limit, avpkt) is missing")
-    most = options.get("max") or limit // 4
-    least = options.get("min") or most // 3
+    least, most = red_thresholds("RED", options, limit)
     burst = options.get("burst") or (2 * least + most) // (3 * avpkt)
-    if most > limit:
-        raise UsageError('RED: "max" is larger than "limit"')
-    if least >= most:
-        raise UsageError('RED: "min" is not smaller than "max"')
     flags = {word: word in options for word in ("ecn", "harddrop", "nodrop", "adaptive")}
     if flags["nodrop"] and not flags["ecn"]:
         raise UsageError("RED: 'nodrop' needs 'ecn'")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errors import UsageError
 from ebpfvm.sched.qdisc_kind import QdiscOption
-from ebpfvm.sched.red_law import MARK, PASS, RedParams, RedQueue, red_params
+from ebpfvm.sched.red_law import MARK, PASS, RedParams, RedQueue, red_params, red_thresholds
 from ebpfvm.sched.shown import Part, entry, worded
 from ebpfvm.sched.tc.dissect import set_ce
 from ebpfvm.sched.units import format_size
@@ -87,19 +87,14 @@ class FlowRed:
 def sfq_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, Any]:
     """Return the arguments of `Sfq`: the options for RED are one argument, `red`."""
     options = dict(items)
-    given = {word: options.pop(word) for word in _WORDS if word in options}
+    given: dict[str, Any] = {word: options.pop(word) for word in _WORDS if word in options}
     if not given:
         return options
     limit = given.get("redflowlimit")
     if not limit:
         raise UsageError(f"sfq: {', '.join(given)} needs redflowlimit BYTES, the greatest backlog of a flow")
     avpkt = given.get("avpkt") or _AVPKT
-    most = given.get("max") or limit // 4
-    least = given.get("min") or most // 3
-    if most > limit:
-        raise UsageError('sfq: "max" is larger than "redflowlimit"')
-    if least >= most:
-        raise UsageError('sfq: "min" is not smaller than "max"')
+    least, most = red_thresholds("sfq", given, limit, "redflowlimit")
     values = {"least": least, "most": most, "burst": given.get("burst") or (2 * least + most) // (3 * avpkt),
               "avpkt": avpkt, "bandwidth": _BANDWIDTH, "probability": given.get("probability", _PROBABILITY)}
     flags = {word: word in given for word in ("ecn", "harddrop")}
