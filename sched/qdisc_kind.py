@@ -12,7 +12,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from ebpfvm.errors import InternalError
+from ebpfvm.errors import InternalError, UsageError
 from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.sched.classful import ClassfulQdisc
 from ebpfvm.sched.sch_generic import Qdisc
@@ -20,7 +20,7 @@ from ebpfvm.sched.tc.lr import listing, no_items, option
 from ebpfvm.sched.tc.word_kinds import VALUES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterator, Sequence
 
     from ebpfvm.kernel.program import Runnable
     from ebpfvm.sched.tc.block import Block
@@ -92,6 +92,25 @@ class QdiscOption:
 def as_named(items: Items, folder: str) -> dict[str, Any]:
     """Return the arguments of a class whose options are its arguments; a repeated option overrides the earlier one."""
     return dict(items)
+
+
+def given_once(kind: str, items: Items, words: Container[str] | None = None) -> dict[str, Any]:
+    """Return options by word.
+
+    Args:
+        kind: what they belong to, for the message.
+        items: the words and their values.
+        words: those that may be given only once; None for all. Of the others, the last counts.
+
+    Raises:
+        UsageError: one of these is given twice.
+    """
+    options: dict[str, Any] = {}
+    for word, value in items:
+        if word in options and (words is None or word in words):
+            raise UsageError(f"{kind}: {word!r} is given twice")
+        options[word] = value
+    return options
 
 
 def as_given(arguments: dict[str, Any], loader: Loader) -> dict[str, Any]:

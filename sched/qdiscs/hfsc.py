@@ -23,7 +23,7 @@ from ebpfvm.sched.classful import (
 )
 from ebpfvm.sched.classify import taken, tcf_classify
 from ebpfvm.sched.psched import PSCHED_SHIFT
-from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
+from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption, given_once
 from ebpfvm.sched.qdiscs.hfsc_curves import CurveWords, RuntimeCurve, ServiceCurve
 from ebpfvm.sched.sch_generic import (
     NET_XMIT_SUCCESS,
@@ -515,12 +515,8 @@ def _by_delay(size: int, time: int, rate: int) -> CurveWords:
 
 def hfsc_class_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, Any]:
     """Return the curves of a class, by name."""
-    curves: dict[str, Any] = {}
-    for name, curve in items:
-        for meant in ("rt", "ls") if name == "sc" else (name,):
-            if meant in curves:
-                raise UsageError(f"HFSC: {meant!r} is given twice")
-            curves[meant] = curve
+    curves = given_once("HFSC", [(meant, curve) for name, curve in items
+                                 for meant in (("rt", "ls") if name == "sc" else (name,))])
     if not curves:
         raise UsageError("HFSC: no parameters given, expected sc, rt, ls or ul")
     if "ul" in curves and "ls" not in curves:

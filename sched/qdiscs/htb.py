@@ -25,7 +25,7 @@ from ebpfvm.sched.classful import (
 )
 from ebpfvm.sched.classify import taken, tcf_classify
 from ebpfvm.sched.psched import ETHERNET_LAYER, PSCHED_SHIFT, RateConfig, bucket_ns
-from ebpfvm.sched.qdisc_kind import NEEDED, QdiscKind, QdiscOption
+from ebpfvm.sched.qdisc_kind import NEEDED, QdiscKind, QdiscOption, given_once
 from ebpfvm.sched.qdiscs.fifo import tx_queue_len
 from ebpfvm.sched.qdiscs.htb_rows import HtbLevel, HtbRow
 from ebpfvm.sched.sch_generic import (
@@ -504,11 +504,7 @@ class Htb(TableQdisc):
 
 def htb_class_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, Any]:
     """Return the options of a class, completed and checked as in `tc`."""
-    options: dict[str, Any] = {}
-    for word, value in items:
-        if word in options and word in ("rate", "ceil", "burst", "cburst"):
-            raise UsageError(f"htb: {word!r} is given twice")
-        options[word] = value
+    options = given_once("htb", items, ("rate", "ceil", "burst", "cburst"))
     if not options.get("rate"):
         raise UsageError('htb: "rate" is required.')
     options["ceil"] = options.get("ceil") or options["rate"]

@@ -10,7 +10,7 @@ from ebpfvm.errors import UsageError
 from ebpfvm.ints import U32_MAX
 from ebpfvm.sched.classful import OneClassQdisc, QdiscClass, account_out, dequeue_peeked, drop_count, qdisc_enqueue
 from ebpfvm.sched.psched import ATM, ETHERNET_LAYER, PSCHED_SHIFT, RateConfig
-from ebpfvm.sched.qdisc_kind import NEEDED, QdiscKind, QdiscOption
+from ebpfvm.sched.qdisc_kind import NEEDED, QdiscKind, QdiscOption, given_once
 from ebpfvm.sched.qdiscs.fifo import Bfifo, Fifo
 from ebpfvm.sched.sch_generic import NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
 from ebpfvm.sched.shown import Part, entry
@@ -174,7 +174,8 @@ class Tbf(OneClassQdisc):
 
 def tbf_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, Any]:
     """Return the arguments of `Tbf`, with the limit computed from a latency, and raise UsageError as `tc` does."""
-    options = _once(items)
+    # only those that do not change buckets may be repeated
+    options = given_once("tbf", items, ("rate", "burst", "peakrate", "mtu", "limit", "latency"))
     for word in ("rate", "burst"):
         if not options.get(word):
             raise UsageError(f"tbf: {word!r} is needed: tbf rate RATE burst SIZE (limit SIZE | latency TIME)")
@@ -193,16 +194,6 @@ def tbf_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, An
         if peak:
             limit = min(limit, peak * latency // NSEC_PER_SEC + options["mtu"])
     return {**options, "limit": min(limit, U32_MAX)}
-
-
-def _once(items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the options by word; only those that do not change buckets may be repeated."""
-    options: dict[str, Any] = {}
-    for word, value in items:
-        if word in options and word in ("rate", "burst", "peakrate", "mtu", "limit", "latency"):
-            raise UsageError(f"tbf: {word!r} is given twice")
-        options[word] = value
-    return options
 
 
 TBF: Final = QdiscKind(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ebpfvm.errnos import EEXIST, EINVAL, ENOENT
 from ebpfvm.errors import UsageError
 from ebpfvm.sched.classful import ClassfulQdisc
+from ebpfvm.sched.qdisc_kind import given_once
 from ebpfvm.sched.qdiscs.kinds import QDISCS
 from ebpfvm.sched.qdiscs.noqueue import NoQueue
 from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK, TC_H_ROOT, Qdisc, handle_text
@@ -238,11 +239,7 @@ def _size_table(command: Command) -> SizeTable | None:
     """Return the table of sizes that a command gives; without one, it takes away the table that a qdisc has."""
     if "stab" not in command.args:
         return None
-    words = [word for word, _ in command.args["stab"]]
-    twice = next((word for word in words if words.count(word) > 1), None)
-    if twice is not None:
-        raise UsageError(f"stab: {twice!r} is given twice")
-    return SizeTable(dict(command.args["stab"]))
+    return SizeTable(given_once("stab", command.args["stab"]))
 
 
 class ClassCommands(Commands):
