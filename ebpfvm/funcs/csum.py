@@ -69,9 +69,12 @@ def _replaced(check: int, old: int, new: int, width: int) -> int | None:
         return fold(add(new, ~check & 0xFFFF | 0xFFFF0000)) if old == 0 else None
     if width == 2:
         return _replace2(check, old, new)
-    if width == 4:
-        return fold(add(sub(~check & U32_MAX, old), new))
-    return None
+    return replaced4(check, old, new) if width == 4 else None
+
+
+def replaced4(check: int, old: int, new: int) -> int:
+    """Return `check` after 32 bits changed (csum_replace4); all in the same byte order."""
+    return fold(add(sub(~check & U32_MAX, old), new))
 
 
 @helper(changes_packet=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errors import UsageError
+from ebpfvm.funcs.csum import replaced4
 from ebpfvm.ints import U32_MAX
 from ebpfvm.net import ETH_P_IP, IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP, IPV4_HLEN, TCP_HLEN, UDP_HLEN
 from ebpfvm.sched.shown import Part, entry
 from ebpfvm.sched.tc.action import Action, shown_verdict
-from ebpfvm.sched.tc.action_kind import COMMON, ActionKind
+from ebpfvm.sched.tc.action_kind import ActionKind, index_rule, options_of
 from ebpfvm.sched.tc.dissect import dissect, rewrite
-from ebpfvm.sched.tc.lr import first, listing, option_rules
+from ebpfvm.sched.tc.lr import first
 from ebpfvm.sched.tc.tc_text import address_text, prefix_length
 from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TC_ACT_SHOT
 
@@ -107,11 +108,8 @@ class Nat(Action):
 
 def _adjust(data: bytearray, at: int, changed: tuple[int, int], udp: bool = False) -> None:
     """Update a checksum for a changed word (csum_replace4)."""
-    total = (~int.from_bytes(data[at:at + 2], "big") & 0xFFFF) + sum(
-        part & 0xFFFF for part in (~changed[0], ~changed[0] >> 16, changed[1], changed[1] >> 16))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    data[at:at + 2] = ((~total & 0xFFFF) or (0xFFFF if udp else 0)).to_bytes(2, "big")
+    check = replaced4(int.from_bytes(data[at:at + 2], "big"), *changed)
+    data[at:at + 2] = (check or (0xFFFF if udp else 0)).to_bytes(2, "big")
 
 
 def _nat_rules() -> list[Rule]:
@@ -122,10 +120,9 @@ def _nat_rules() -> list[Rule]:
         return kind, {"egress": side == "egress", "old": old[:2], "new": new[0], **dict(items)}
 
     return [("action : 'nat' nat_side PREFIX PREFIX nat_options", nat),
-            ("action : 'nat' 'index' NUMBER", lambda kind, _, index: (kind, {"index": index})),
+            index_rule("nat"),
             *((f"nat_side : '{word}'", first) for word in ("egress", "ingress")),
-            *listing("nat_options", "nat_option"), *option_rules("nat_option", COMMON),
-            ("nat_option : control", lambda control: ("control", control))]
+            *options_of("nat")]
 
 
 def _make(given: dict[str, Any], maker: Maker) -> Nat:
