@@ -19,6 +19,20 @@ class CExample(NamedTuple):
 
 
 _INCLUDE: Final = '#include "bpf_qdisc.h"\n\n'
+_WITH_ITEM: Final = """\
+
+SEC("tc") int prog(void *ctx)
+{
+	struct item *item = bpf_obj_new(struct item);
+
+	if (!item)
+		return 0;
+	USE
+	return 0;
+}
+
+LICENSE("GPL");
+"""
 _ITEMS: Final = _INCLUDE + """\
 struct item {
 	u64 key;
@@ -28,19 +42,7 @@ struct item {
 
 private(A) struct bpf_spin_lock lock;
 private(A) struct bpf_list_head items __contains(item, node);
-
-SEC("tc") int prog(void *ctx)
-{
-	struct item *item = bpf_obj_new(struct item);
-
-	if (!item)
-		return 0;
-	PUT
-	return 0;
-}
-
-LICENSE("GPL");
-"""
+""" + _WITH_ITEM
 _PUT: Final = "bpf_spin_lock(&lock);\n\tbpf_list_push_back(&items, &item->node);\n\tbpf_spin_unlock(&lock);"
 _KEPT: Final = _INCLUDE + """\
 struct item {
@@ -48,19 +50,7 @@ struct item {
 };
 
 private(A) struct item __kptr *kept;
-
-SEC("tc") int prog(void *ctx)
-{
-	struct item *item = bpf_obj_new(struct item);
-
-	if (!item)
-		return 0;
-	STORE
-	return 0;
-}
-
-LICENSE("GPL");
-"""
+""" + _WITH_ITEM
 _EXCHANGE: Final = "struct item *old = bpf_kptr_xchg(&kept, item);\n\n\tif (old)\n\t\tbpf_obj_drop(old);"
 _TIMER: Final = _INCLUDE + """\
 struct bpf_timer {
@@ -163,8 +153,8 @@ C_EXAMPLES: Final[dict[str, CExample]] = {
     "exception-callback": _pair(_THROWS, "PARAMETERS", "u64 cookie, u64 more", "u64 cookie"),
     "field-of-map": _pair(_TIMER, "OWNER", "second", "first"),
     "global-function-prototype": _pair(_GLOBAL, "PARAMETER", "void *pair", "struct pair *pair"),
-    "graph-argument": _pair(_ITEMS, "PUT", _PUT.replace("item->node", "item->other"), _PUT),
-    "graph-lock": _pair(_ITEMS, "PUT", "bpf_list_push_back(&items, &item->node);", _PUT),
-    "kptr-access": _pair(_KEPT, "STORE", "kept = item;", _EXCHANGE),
+    "graph-argument": _pair(_ITEMS, "USE", _PUT.replace("item->node", "item->other"), _PUT),
+    "graph-lock": _pair(_ITEMS, "USE", "bpf_list_push_back(&items, &item->node);", _PUT),
+    "kptr-access": _pair(_KEPT, "USE", "kept = item;", _EXCHANGE),
     "untrusted-pointer": _pair(_HASHED, "SEEN", "kept", "skb"),
 }

@@ -109,6 +109,11 @@ class Kfunc:
         known(f"{what}: dynptr", self.dynptr, DynptrKind)
         contradictions(what, (*self._flags_and_prototype(), *self._role_and_prototype()))
 
+    @property
+    def iterates(self) -> bool:
+        """Whether it makes, moves or destroys an iterator."""
+        return bool(self.flags & _ITER)
+
     def _flags_and_prototype(self) -> Iterator[tuple[bool, bool, str]]:
         """Yield what the flags say about the prototype, for `contradictions`."""
         takes = any(param.pointers for param in self.params)
@@ -118,7 +123,7 @@ class Kfunc:
         yield "acquire" in self.flags, gives, "acquires a reference, and gives no pointer"
         yield "ret_null" in self.flags, gives or self.role == "res_lock", "may give NULL, and gives no pointer"
         yield self.ret_untrusted, gives, "its result is untrusted, and it gives no pointer"
-        yield bool(self.flags & _ITER), first.startswith("bpf_iter_"), "is an iterator's, and does not take it first"
+        yield self.iterates, first.startswith("bpf_iter_"), "is an iterator's, and does not take it first"
         yield len(self.flags & _ITER) > 1, False, "is more than one of an iterator's new, next and destroy"
         counted = len(self.params) == 1 and bool(first) and len(self.flags & {"acquire", "release"}) == 1
         yield self.counts, counted, "only counts, and does not acquire or release a reference to one object"

@@ -33,8 +33,7 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
     missing = env.program.kfuncs.get(insn.imm)  # libbpf makes such a call invalid and says so in the log
     after = pc + 1
     allowed = kfunc is not None and kfunc.name in env.prog_type.kfuncs
-    in_lock = kfunc is not None and kfunc.in_lock and (
-        env.rules.longer_lock_list or not any(flag.startswith("iter_") for flag in kfunc.flags))
+    in_lock = kfunc is not None and kfunc.in_lock and (env.rules.longer_lock_list or not kfunc.iterates)
 
     def step(w: Walk) -> int:
         if w.state.locks and not in_lock:

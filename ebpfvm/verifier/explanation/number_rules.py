@@ -161,7 +161,7 @@ def _advice(story: Story, events: list[Event], value: Reg, name: str) -> str:
 
 def misaligned(story: Story, place: Spot) -> bool:
     """Tell which step moved a pointer by what is not a multiple of the size of the access."""
-    size, name = c.SIZE_BYTES[story.path.insn(story.end).code & 0x18], ""
+    size = c.SIZE_BYTES[story.path.insn(story.end).code & 0x18]
     if not isinstance(story.value(place), Reg) or story.path.insn(story.end).code == _CALL:
         return False
     events = story.history(place)

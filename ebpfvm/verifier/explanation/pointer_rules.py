@@ -42,9 +42,12 @@ def may_be_null(story: Story, place: Spot) -> bool:
         others += 1
     function = _function_of_argument(story, origin)
     where = f"inside of {function}()" if function else f"after {story.place(origin.at)}"
-    which = f"{name} itself" if others else name
-    story.advice = f"Compare {which} with NULL {where}, and use it only where it is not NULL."
+    story.advice = _null_advice(f"{name} itself" if others else name, where)
     return True
+
+
+def _null_advice(which: str, where: str) -> str:
+    return f"Compare {which} with NULL {where}, and use it only where it is not NULL."
 
 
 def _function_of_argument(story: Story, origin: Event) -> str:
@@ -195,8 +198,7 @@ def _never(story: Story, events: list[Event]) -> bool:
     insn = story.path.insn(origin.at)
     if insn.code == _CALL and isinstance(origin.new, Reg) and r.is_null(origin.new) and _returns_null(story, insn):
         story.tell(origin.at, f"{name} may be NULL since {story.callee(origin.at)}")
-        story.advice = (f"Compare {name} itself with NULL after {story.place(origin.at)}, and use it only where it is "
-                        "not NULL.")
+        story.advice = _null_advice(f"{name} itself", f"after {story.place(origin.at)}")
         return True
     story.advice = "Use a pointer here, and not this number."
     if story.path.depth(origin.at) < origin.after.frame:
