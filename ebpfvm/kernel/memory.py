@@ -254,9 +254,11 @@ class Memory:
 
     def quiesce(self) -> None:
         """Free all retired regions; callers that start programs call this when the outermost program has exited."""
-        retired, self.retired = self.retired, []
         self.map_bytes -= self.retired_bytes
         self.retired_bytes = 0
+        if not self.retired:
+            return
+        retired, self.retired = self.retired, []
         for region in retired:  # inlines `free`, because each deletion of an element runs this
             if not region.id:
                 region.alive = False  # nobody has asked for its address

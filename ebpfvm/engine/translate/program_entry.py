@@ -72,12 +72,8 @@ def with_environment(run: Entered, main: Callable[..., int], counts: bool,
             result = run.ended(error, ctx, held, depth)
         stack.depth = depth
         run.ticks = env.ctx = None
-        if not depth:
-            if memory.retired:
-                memory.quiesce()
-            elif memory.retired_bytes:
-                memory.map_bytes -= memory.retired_bytes  # what `quiesce` does if nothing has an address
-                memory.retired_bytes = 0
+        if (memory.retired_bytes or memory.retired) and not depth:
+            memory.quiesce()
         return result
     return call
 
@@ -104,12 +100,8 @@ def alone(run: Entered, main: Callable[..., int], counts: bool, extra: int) -> C
         except BaseException as error:
             result = run.ended(error, ctx, held, depth)
         stack.depth = depth
-        if not depth:
-            if memory.retired:
-                memory.quiesce()
-            elif memory.retired_bytes:
-                memory.map_bytes -= memory.retired_bytes  # what `quiesce` does if nothing has an address
-                memory.retired_bytes = 0
+        if (memory.retired_bytes or memory.retired) and not depth:
+            memory.quiesce()
         return result
     return call
 
@@ -134,13 +126,7 @@ def alone_without_frames(run: Entered, main: Callable[..., int]) -> Callable[[Co
                 run.leave(held, result)
         except BaseException as error:
             result = run.ended(error, ctx, held, stack.depth)
-        if memory.retired_bytes or memory.retired:
-            if stack.depth:
-                return result
-            if memory.retired:
-                memory.quiesce()
-            else:
-                memory.map_bytes -= memory.retired_bytes  # what `quiesce` does if nothing has an address
-                memory.retired_bytes = 0
+        if (memory.retired_bytes or memory.retired) and not stack.depth:
+            memory.quiesce()
         return result
     return call
