@@ -48,6 +48,7 @@ class EventLoop:
 
     Attributes:
         latest: the number of the latest event; whoever adds one to it has the number that `number` would return.
+        newest: the first event that the running one has added, which is not in the heap yet; None without one.
         armed: the armed timers of qdiscs, whose events were added with `at_idle`.
         watch: called with the number of events that have run, after every `WATCH_EVERY` of them; an exception
             that it raises ends `run`. None if nothing watches.
@@ -61,14 +62,13 @@ class EventLoop:
     None
     """
 
-    __slots__ = ("_clock", "_heap", "_idle", "_next", "_passed", "_rounds", "armed", "latest",
-                 "stopped", "watch")
+    __slots__ = ("_clock", "_heap", "_idle", "_passed", "_rounds", "armed", "latest", "newest", "stopped", "watch")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._heap: list[tuple[int, int, Callable[[Any], object], Any]] = []
-        # The first event that the running one adds waits here, so that taking the next costs one operation on the heap.
-        self._next: tuple[int, int, Callable[[Any], object], Any] | None = None
+        # It waits here, so that taking the next costs one operation on the heap.
+        self.newest: tuple[int, int, Callable[[Any], object], Any] | None = None
         self.latest = 0
         self._idle = 0  # events in the heap that do not keep a run going
         self._rounds = 0
@@ -83,7 +83,7 @@ class EventLoop:
         return self._clock.clock
 
     def __len__(self) -> int:
-        return len(self._heap) + (self._next is not None)
+        return len(self._heap) + (self.newest is not None)
 
     def at(self, time: int, action: Callable[[Any], object], argument: Any = None) -> None:
         """Run `action(argument)` at `time` (ns); O(log n).
@@ -94,8 +94,8 @@ class EventLoop:
         if time < self._clock.clock:
             raise InternalError(f"an event for {time} ns was asked for at {self._clock.clock} ns")
         self.latest = number = self.latest + 1
-        if self._next is None:
-            self._next = time, number, action, argument
+        if self.newest is None:
+            self.newest = time, number, action, argument
         else:
             heappush(self._heap, (time, number, action, argument))
 
@@ -108,8 +108,8 @@ class EventLoop:
         """Run `action(argument)` as `at` does, with a number that `number` returned."""
         if time < self._clock.clock:
             raise InternalError(f"an event for {time} ns was asked for at {self._clock.clock} ns")
-        if self._next is None:
-            self._next = time, number, action, argument
+        if self.newest is None:
+            self.newest = time, number, action, argument
         else:
             heappush(self._heap, (time, number, action, argument))
 
@@ -145,7 +145,7 @@ class EventLoop:
 
     def _settle(self) -> None:
         """Move the event beside the heap to the others."""
-        event, self._next = self._next, None
+        event, self.newest = self.newest, None
         if event is not None:
             heappush(self._heap, event)
 
@@ -169,11 +169,11 @@ class EventLoop:
         heap, clock, pop, exchange = self._heap, self._clock, heappop, heappushpop
         while not self._over():
             for _ in self._round():
-                event = self._next
+                event = self.newest
                 if event is None:
                     clock.clock, _, action, argument = pop(heap)
                 else:
-                    self._next = None
+                    self.newest = None
                     clock.clock, _, action, argument = exchange(heap, event)
                 action(argument)
                 if len(heap) <= self._idle and self._over():
@@ -190,14 +190,14 @@ class EventLoop:
         heap, clock, pop, exchange = self._heap, self._clock, heappop, heappushpop
         while heap and heap[0][0] <= until:
             for _ in self._round():
-                event = self._next
+                event = self.newest
                 if event is None:
                     clock.clock, _, action, argument = pop(heap)
                 else:
-                    self._next = None
+                    self.newest = None
                     clock.clock, _, action, argument = exchange(heap, event)
                 action(argument)
-                event = self._next
+                event = self.newest
                 if (event is None or event[0] > until) and (not heap or heap[0][0] > until):
                     return
             self._settle()

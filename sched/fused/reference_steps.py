@@ -8,10 +8,9 @@ when somebody asks: each is in a variable.
 from __future__ import annotations
 
 import ast
-import re
 from typing import TYPE_CHECKING, Final
 
-from ebpfvm.engine.translate.statements import Stmt, assign, effect
+from ebpfvm.engine.translate.statements import ADDRESS_TAKEN, Stmt, assign, effect
 from ebpfvm.kernel.refs import COUNT, PROGRAM_UNIT
 from ebpfvm.sched.fused.fused_steps import Branch, Split
 from ebpfvm.sched.fused.parsed import attribute, is_none, name_of, unparsed
@@ -19,11 +18,8 @@ from ebpfvm.sched.fused.parsed import attribute, is_none, name_of, unparsed
 if TYPE_CHECKING:
     from ebpfvm.sched.fused.path_facts import PathFacts, References
 
-
 PACKET_AT: Final = "PACKETAT"
 """The name of what returns the packet at an address, None for NULL."""
-
-_ADDRESS: Final = re.compile(r"\((o_\w+)\.ptr if \1 is not None else 0\)")
 
 
 class AddressSteps:
@@ -33,7 +29,7 @@ class AddressSteps:
         """Return what becomes of an assignment of an address, and of one of the packet at an address; else None."""
         if not isinstance(node, ast.Assign) or not line.writes or line.also:
             return None
-        taken = _ADDRESS.fullmatch(line.value)
+        taken = ADDRESS_TAKEN.fullmatch(line.value)
         if taken is not None:
             facts.forget(line.writes)
             facts.addresses[line.writes] = facts.root(taken[1])

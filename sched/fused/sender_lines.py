@@ -48,7 +48,7 @@ def arrival_of(run: SenderRun, clock: Iterable[str], born: Iterable[str]) -> lis
             "    epoch += 2", f"    LOOP.latest = epoch - 1 << {EPOCH}",
             "    if what is not AGAIN:", "        POP(ACKS)", "        acked += 1",
             "        if what is WOKEN: source.resume()", "        else: source.take_in(what, t)",
-            "    what = source.pull(t)", "    if LOOP._next is not None: LOOP.waiting()",
+            "    what = source.pull(t)", "    if LOOP.newest is not None: LOOP.waiting()",
             "    if what is None:", "        current = None", "        break",
             "    current = source if source.more else None", "    offered += 1", "    size = source.size; data = None",
             "    flow, protocol, priority = source.label or S.label(source, what)",

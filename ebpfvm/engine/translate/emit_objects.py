@@ -12,7 +12,7 @@ from ebpfvm.engine.steps import operand
 from ebpfvm.engine.translate import emit_maps
 from ebpfvm.engine.translate.emit_memory import constant_index
 from ebpfvm.engine.translate.ranges import PtrOrigin, PtrRange
-from ebpfvm.engine.translate.statements import assign, effect, effect_to
+from ebpfvm.engine.translate.statements import address_of, assign, effect, effect_to
 from ebpfvm.kernel.refs import COUNT, CTX_UNIT, PROGRAM_UNIT
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def load_packet(em: CodeWriter, origin: PtrOrigin, owner: str, reg: int) -> None
     """Emit the load of a context's packet."""
     name = origin.name
     em.add(assign(f"o_{name}", f"{owner}.packet", em.pc))
-    em.add(assign(f"b_{name}", f"o_{name}.ptr if o_{name} is not None else 0", em.pc))
+    em.add(assign(f"b_{name}", address_of(f"o_{name}"), em.pc))
     em.add(assign(f"g_{name}", f"o_{name}.region if o_{name} is not None else None", em.pc))
     em.set(reg, operand(f"b_{name}"))
 

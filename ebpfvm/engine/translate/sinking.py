@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from ebpfvm.engine.translate.statements import VARIABLE, BlockCode, Stmt, live_at
+from ebpfvm.engine.translate.statements import ADDRESS_TAKEN, VARIABLE, BlockCode, Stmt, live_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 # A value that only consists of variables, numbers and operators: it is the same wherever its variables are.
 _COMPUTED: Final = re.compile(rf"(?:{VARIABLE.pattern}|\b(?:0x[0-9a-f]+|\d+|None)\b|[\s&|^<>+*()-])*")
-# The address of an object follows from its number.
-_ADDRESS: Final = re.compile(r"\((\w+)\.ptr if \1 is not None else 0\)")
 
 
 def sunk(code: Mapping[int, BlockCode], function: FlowGraph) -> dict[int, BlockCode]:
@@ -65,4 +63,4 @@ def _wanted(moved: list[Stmt], live: frozenset[str]) -> tuple[list[Stmt], frozen
 
 
 def _is_computed(line: Stmt) -> bool:
-    return _COMPUTED.fullmatch(line.value) is not None or _ADDRESS.fullmatch(line.value) is not None
+    return _COMPUTED.fullmatch(line.value) is not None or ADDRESS_TAKEN.fullmatch(line.value) is not None

@@ -17,9 +17,17 @@ if TYPE_CHECKING:
 # Everything else in generated code is a constant, `loops` or `ticks`.
 VARIABLE: Final = re.compile(r"\b(?:r\d+|[bdgiklost]_\w+|v\d_f)\b")
 
+ADDRESS_TAKEN: Final = re.compile(r"\((\w+)\.ptr if \1 is not None else 0\)")
+"""The address of the object that a variable holds, in parentheses as a value of a statement; see `address_of`."""
+
 NEXT_TICK: Final = "next(ticks, 0)"
 TICK: Final = f"{NEXT_TICK} is None or OVER()"
 """The statement that counts against the budget outside of loops; who uses the code may call `OVER` something else."""
+
+
+def address_of(name: str) -> str:
+    """Return the expression for the address of the object in a variable, 0 for None."""
+    return f"{name}.ptr if {name} is not None else 0"
 
 
 def slot_name(off: int, size: int) -> str:
