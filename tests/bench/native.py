@@ -30,7 +30,8 @@ def compiled(source: str, compiler: str, flags: list[str], install: str) -> Path
     if found is None:
         raise Missing(f"{install} ({compiler} is not found)")
     path = FOLDER / source
-    mark = hashlib.sha256(path.read_bytes() + repr([found, *flags]).encode()).hexdigest()[:16]
+    texts = [each.read_bytes() for each in (path, *sorted(FOLDER.glob("*.h")))]
+    mark = hashlib.sha256(b"".join(texts) + repr([found, *flags]).encode()).hexdigest()[:16]
     target = cache() / f"{path.stem}-{mark}"
     if not target.exists():
         part = target.with_suffix(f".{os.getpid()}")
