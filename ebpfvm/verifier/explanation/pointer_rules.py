@@ -40,14 +40,15 @@ def may_be_null(story: Story, place: Spot) -> bool:
         what = f"{other} ({where})" if other and other != name else f"the one from {where}"
         story.tell(at, f"{story.source(at) or 'this'} tests another pointer, {what}")
         others += 1
-    function = _function_of_argument(story, origin)
-    where = f"inside of {function}()" if function else f"after {story.place(origin.at)}"
-    story.advice = _null_advice(f"{name} itself" if others else name, where)
+    story.advice = _null_advice(story, f"{name} itself" if others else name, origin)
     return True
 
 
-def _null_advice(which: str, where: str) -> str:
-    return f"Compare {which} with NULL {where}, and use it only where it is not NULL."
+def _null_advice(story: Story, which: str, origin: Event) -> str:
+    function = _function_of_argument(story, origin)
+    compare = (f"Compare {which} with NULL inside of {function}()" if function else
+               f"Compare {which} with NULL after {story.place(origin.at)}")
+    return f"{compare}, and use it only where it is not NULL."
 
 
 def _function_of_argument(story: Story, origin: Event) -> str:
@@ -198,7 +199,7 @@ def _never(story: Story, events: list[Event]) -> bool:
     insn = story.path.insn(origin.at)
     if insn.code == _CALL and isinstance(origin.new, Reg) and r.is_null(origin.new) and _returns_null(story, insn):
         story.tell(origin.at, f"{name} may be NULL since {story.callee(origin.at)}")
-        story.advice = _null_advice(f"{name} itself", f"after {story.place(origin.at)}")
+        story.advice = _null_advice(story, f"{name} itself", origin)
         return True
     story.advice = "Use a pointer here, and not this number."
     if story.path.depth(origin.at) < origin.after.frame:
